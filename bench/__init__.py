@@ -1,0 +1,1 @@
+"""Latency, accuracy, machine state, verdict and report of engines (``docs/measurement.md``)."""

@@ -1,0 +1,94 @@
+"""One bench run: open what can run here, time the engines against each other, measure accuracy with
+the same engines, and put it all into one result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import datetime, timezone
+
+from edgereid import __version__
+from edgereid.bench.assemble import latency, rows_of
+from edgereid.bench.candidates import resolve
+from edgereid.bench.latency import Clock
+from edgereid.bench.machine import machine, state, state_warnings
+from edgereid.bench.opening import Opened, Opener, open_all, open_with_runtime, reference_of
+from edgereid.bench.options import BenchOptions
+from edgereid.bench.process import peak_resident_bytes
+from edgereid.bench.result import Accuracy, BenchResult, Dataset
+from edgereid.bench.timing import fixed_batches, time_batch
+from edgereid.data.types import ReidDataset
+from edgereid.engines.base import EngineOptions
+from edgereid.errors import UsageError
+
+
+def run_bench(
+    options: BenchOptions,
+    opener: Opener = open_with_runtime,
+    clock: Clock = time.perf_counter_ns,
+    dataset: ReidDataset | None = None,
+) -> BenchResult:
+    """Measure; ``dataset`` overrides ``options.data``.
+
+    Raises UsageError, InputError, IntegrityError and MissingRuntimeError; see ``open_all``.
+    """
+    candidates = resolve(options.paths, options.runtimes)
+    if dataset is None and options.data is not None:
+        from edgereid.data.market1501 import load_dataset
+
+        dataset = load_dataset(options.data)
+    described = None if dataset is None else _describe(dataset)
+    with ExitStack() as stack:
+        engine_options = EngineOptions(threads=options.threads, trust=options.trust)
+        opened, left_out = open_all(candidates, engine_options, stack, opener)
+        _check_budget(options, opened)
+        left_out += fixed_batches(opened, options.batches)
+        before = state()
+        timed = {b: time_batch(b, opened, dataset, options.latency, clock) for b in options.batches}
+        after = state()
+        accuracies = _accuracies(opened, dataset, options.accuracy_batch)
+        rows = rows_of(opened, timed, accuracies, described)
+        host = machine()
+    return BenchResult(
+        edgereid=__version__,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        options=options.to_json(),
+        machine=host,
+        before=before,
+        after=after,
+        peak_resident_bytes=peak_resident_bytes(),
+        dataset=described,
+        inputs="noise (no --data)" if dataset is None else "real crops from the gallery",
+        rows=rows,
+        preparation={b: latency(b, t.preparation, None) for b, t in timed.items() if t.preparation},
+        left_out=tuple(left_out),
+        warnings=tuple(state_warnings(before, after, host.usable_cpus)),
+    )
+
+
+def _describe(dataset: ReidDataset) -> Dataset:
+    from edgereid.bench.accuracy import describe
+
+    return describe(dataset)
+
+
+def _check_budget(options: BenchOptions, opened: Sequence[Opened]) -> None:
+    lost = [o for o in opened if o.under_test and reference_of(o, opened) is None]
+    if options.budget_required and lost:
+        raise UsageError(
+            f"the accuracy budget of {lost[0].label} needs a float reference, and none runs here: "
+            "give its bundle's directory, or a float engine beside it, and install its runtime."
+        )
+
+
+def _accuracies(
+    opened: Sequence[Opened], dataset: ReidDataset | None, batch_size: int
+) -> dict[str, Accuracy]:
+    if dataset is None:
+        return {}
+    from edgereid.bench.accuracy import Subject, measure_accuracies
+
+    subjects = [Subject(o.engine, o.preprocessing, o.candidate.distance) for o in opened]
+    found = measure_accuracies(subjects, dataset, batch_size)
+    return {o.key: a for o, a in zip(opened, found, strict=True)}

@@ -1,0 +1,141 @@
+"""``edgereid bench``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgereid.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgereid.bench.options import BenchOptions
+    from edgereid.bench.result import BenchResult
+    from edgereid.bench.verdict import Verdict
+
+HELP = """Measure latency and accuracy of engines and say which one to ship.
+
+PATH is a bundle's directory (all its engines, and its float network in every runtime that is
+installed), a file in a bundle (with its float network as the reference) or a bare engine file.
+The engines take turns in one run. Exit code 1: a quantized engine breaks the accuracy budget."""
+
+DEFAULT_MAX_MAP_DROP = 0.5
+#: Flag -> (default, with --quick).
+TIMING = {"min_time": (3.0, 0.5), "min_count": (100, 20), "max_time": (45.0, 8.0)}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("paths", nargs="+", type=Path, metavar="PATH", help="a bundle or an engine file")
+    add("--data", type=Path, metavar="DIR", help="dataset folder: adds accuracy and real crops")
+    add("--batch", default="1,16", metavar="N,N", help="batch sizes (default 1,16)")
+    add("--threads", type=int, metavar="N", help="threads an engine may use (default: all)")
+    add(
+        "--max-map-drop",
+        type=float,
+        metavar="POINTS",
+        help=f"accuracy budget in points of mAP (default {DEFAULT_MAX_MAP_DROP})",
+    )
+    add("--runtime", action="append", default=[], metavar="NAME", help="only this (repeatable)")
+    add("--trust", action="store_true", help="run native engine files that no manifest vouches for")
+    add = parser.add_argument_group("how long to measure, per batch size").add_argument
+    add("--min-time", type=float, metavar="S", help="at least so many seconds an engine (3)")
+    add("--min-count", type=int, metavar="N", help="at least so many runs an engine (100)")
+    add("--max-time", type=float, metavar="S", help="limit for all engines together (45)")
+    add("--quick", action="store_true", help="0.5 s, 20 runs, limit 8 s: a rough look")
+    add("--seed", type=int, default=0, metavar="N", help="order of turns, choice of crops (0)")
+    add = parser.add_argument_group("output").add_argument
+    add("--out", type=Path, metavar="FILE", help="result file (NAME.bench.json beside PATH)")
+    add("--html", type=Path, metavar="FILE", help="write a self-contained page, too")
+    add("--json", action="store_true", help="print one JSON object instead of the table")
+
+
+def run(args: argparse.Namespace) -> int:
+    from edgereid.bench.notes import notes
+    from edgereid.bench.result import write_result
+    from edgereid.bench.run import run_bench
+    from edgereid.bench.table import text
+    from edgereid.bench.verdict import judge
+    from edgereid.files import dump_json
+    from edgereid.progress import note
+
+    options = options_of(args)
+    out = args.out or default_out(args.paths[0])
+    _check_outputs(out, args.html)
+    result = run_bench(options)
+    verdict = judge(result)
+    write_result(out, result)
+    if args.json:
+        sys.stdout.write(dump_json(summary(result, verdict, out)))
+    else:
+        sys.stdout.write(text(result, verdict, notes(result)))
+    note(f"all samples: {out}")
+    if args.html is not None:
+        from edgereid.bench.report import write_report
+
+        write_report(args.html, result, verdict)
+        note(f"page: {args.html}")
+    return verdict.exit_code
+
+
+def options_of(args: argparse.Namespace) -> BenchOptions:
+    """The options a command line asks for; raises UsageError."""
+    from edgereid.bench.latency import LatencyOptions
+    from edgereid.bench.options import BenchOptions
+
+    given = {name: getattr(args, name) for name in TIMING}
+    chosen = {
+        name: TIMING[name][bool(args.quick)] if value is None else value
+        for name, value in given.items()
+    }
+    return BenchOptions(
+        paths=tuple(args.paths),
+        data=args.data,
+        batches=_batches(args.batch),
+        threads=args.threads,
+        max_map_drop=DEFAULT_MAX_MAP_DROP if args.max_map_drop is None else args.max_map_drop,
+        budget_required=args.max_map_drop is not None,
+        runtimes=tuple(args.runtime),
+        trust=args.trust,
+        latency=LatencyOptions(
+            min_time_s=float(chosen["min_time"]),
+            min_count=int(chosen["min_count"]),
+            max_time_s=float(chosen["max_time"]),
+            seed=args.seed,
+        ),
+    )
+
+
+def _batches(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted({int(part) for part in text.split(",")}))
+    except ValueError:
+        raise UsageError(f"--batch {text!r}: give whole numbers with commas, as in 1,16.") from None
+
+
+def default_out(path: Path) -> Path:
+    """Beside the bundle (its digests cover what is in it), or beside a bare file."""
+    from edgereid.bundle import Bundle
+
+    full = path.resolve()
+    home = full.parent if full.is_file() and Bundle.is_bundle(full) else full
+    return home.with_name(f"{home.name}.bench.json")
+
+
+def _check_outputs(out: Path, html: Path | None) -> None:
+    """Fail before minutes of measuring, not after: paths that cannot be files, no matplotlib."""
+    for path in filter(None, (out, html)):
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: name a file to write.")
+    if html is not None:
+        import matplotlib  # noqa: F401
+
+
+def summary(result: BenchResult, verdict: Verdict, out: Path) -> dict[str, object]:
+    """What ``--json`` prints: the result without raw samples, and the verdict."""
+    from edgereid.bench.codec import encode
+    from edgereid.bench.result import without_samples
+
+    found: dict[str, object] = without_samples(result.to_json())
+    return {**found, "verdict": encode(verdict), "result_file": str(out)}

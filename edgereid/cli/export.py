@@ -1,0 +1,133 @@
+"""``edgereid export``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgereid.bundle import Bundle
+    from edgereid.export.options import ExportOptions
+
+HELP = """Export a network to ONNX and, with --int8, to quantized engines: a bundle.
+
+The float ONNX file (dynamic batch, batch norm folded, no training heads) must agree with PyTorch at
+batch 1, odd and large. --int8 calibrates on training images, places Q/DQ as each target wants it,
+builds the engines and refuses any that has collapsed."""
+_EXAMPLES = """\
+examples:
+  edgereid export dslnet                                       dslnet/ with model.onnx
+  edgereid export dslnet --int8                                dslnet-int8/, calibrated on drawn images
+  edgereid export dslnet --int8 --calib market1501             on the training split of a dataset
+  edgereid export dslnet --weights run/weights.safetensors --int8 --calib market1501
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    from edgereid.export.options import CALIBRATION_IMAGES, DEFAULT_METHOD, METHODS, TARGETS
+
+    add = parser.add_argument
+    add("network", metavar="NETWORK", help="a network's name, such as dslnet")
+    add("--out", type=Path, metavar="DIR", help="the bundle (NETWORK/ or NETWORK-int8/)")
+    add("--force", action="store_true", help="replace a bundle that is there already")
+    add("--weights", type=Path, metavar="FILE", help=".safetensors (default: the shipped ones)")
+    add(
+        "--target",
+        default="auto",
+        metavar="NAME",
+        help=f"auto (what is installed), {', '.join(TARGETS)} (default: %(default)s)",
+    )
+    add("--threads", type=int, metavar="N", help="threads to use (default: all)")
+    add = parser.add_argument_group("quantization").add_argument
+    add("--int8", action="store_true", help="quantize, and build engines for the targets")
+    add("--calib", type=Path, metavar="DIR", help="dataset or folder of training crops")
+    add(
+        "--calib-images",
+        type=int,
+        default=CALIBRATION_IMAGES,
+        metavar="N",
+        help="how many of them, spread over persons and cameras (default: %(default)s)",
+    )
+    add(
+        "--allow-test-images",
+        action="store_true",
+        help="calibrate on a query or gallery folder all the same (the result will flatter)",
+    )
+    add(
+        "--method",
+        default=DEFAULT_METHOD,
+        metavar="NAME",
+        help=f"how thresholds are chosen: {', '.join(METHODS)} (default: %(default)s)",
+    )
+    add("--percentile", type=float, default=99.99, metavar="P", help="for --method percentile")
+    add("--seed", type=int, default=0, metavar="N", help="choice of images (default: %(default)s)")
+    parser.add_argument_group("output").add_argument(
+        "--json", action="store_true", help="print one JSON object"
+    )
+    parser.epilog = _EXAMPLES
+
+
+def run(args: argparse.Namespace) -> int:
+    from edgereid.export.pipeline import export_bundle
+    from edgereid.files import dump_json
+
+    bundle = export_bundle(options_of(args))
+    if args.json:
+        report = {"bundle": str(bundle.directory), "manifest": bundle.manifest.to_json()}
+        sys.stdout.write(dump_json(report))
+    else:
+        sys.stdout.write(summary(bundle))
+    return 0
+
+
+def options_of(args: argparse.Namespace) -> ExportOptions:
+    """The flags as options. Raises UsageError."""
+    from edgereid.export.options import ExportOptions, default_out
+
+    return ExportOptions(
+        network=args.network,
+        out=args.out or default_out(args.network, args.int8),
+        int8=args.int8,
+        target=args.target,
+        weights=args.weights,
+        calibration=args.calib,
+        images=args.calib_images,
+        allow_test_images=args.allow_test_images,
+        method=args.method,
+        percentile=args.percentile,
+        seed=args.seed,
+        threads=args.threads,
+        overwrite=args.force,
+        command=("edgereid", *sys.argv[1:]),
+    )
+
+
+def summary(bundle: Bundle) -> str:
+    """The table of what was written: file, runtime, precision, size, agreement with float."""
+    from tabulate import tabulate
+
+    files = {f.name: f for f in bundle.manifest.files}
+    int8 = bundle.manifest.provenance.get("int8", {})
+    whole = files["model.onnx"].bytes
+    rows = []
+    for name, file in files.items():
+        if file.precision is None:
+            continue
+        data = files.get(name.replace(".xml", ".bin")) if name.endswith(".xml") else None
+        size = file.bytes + (data.bytes if data else 0)
+        agreement = int8.get(name, {}).get("centred_cosine")
+        rows.append(
+            (
+                name,
+                file.runtime or "to be built on the device",
+                file.precision,
+                f"{size / 1e6:.2f} MB",
+                f"{size / whole:.1%}",
+                "" if agreement is None else f"{agreement:.4f}",
+            )
+        )
+    headers = ("engine", "runtime", "precision", "size", "of float", "centred cosine")
+    table = tabulate(rows, headers, disable_numparse=True, colalign=("left",) * 3 + ("right",) * 3)
+    return f"{bundle.directory}\n{table}\n"

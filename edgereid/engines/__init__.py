@@ -1,0 +1,1 @@
+"""Engines: one file a runtime, one contract (``base.py``), one suffix table (``open.py``)."""

@@ -1,0 +1,193 @@
+"""From image files to the network's input: decoding and preprocessing, NumPy and Pillow only.
+
+The preprocessing belongs to the weights: it is written into every bundle's manifest and applied by
+every engine alike (a different resize alone was reported to cost 20 points of Rank-1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from edgereid.errors import InputError
+
+MAX_PIXELS = 50_000_000  # a person's crop has some 10,000; a decompression bomb has more
+#: What is decoded. Pillow knows more, some of it with programs behind it (EPS starts Ghostscript).
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM")
+#: Pillow's modes with eight bits a channel (or one): the others would be clipped, not scaled.
+_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a crop becomes the network's input.
+
+    Resize to ``height`` x ``width`` (Pillow's filter ``interpolation``, antialiased when
+    shrinking), put the channels first in the order ``color``, scale to 0..1, subtract ``mean``,
+    divide by ``std`` (one value a channel, in that same order). Raises InputError on other values.
+    """
+
+    height: int
+    width: int
+    color: str = "RGB"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        if self.color not in ("RGB", "BGR"):
+            raise InputError(f"colour order {self.color!r:.40} is unknown: RGB or BGR.")
+        if self.interpolation not in _RESAMPLING:
+            allowed = ", ".join(_RESAMPLING)
+            raise InputError(f"interpolation {self.interpolation!r:.40} is unknown: {allowed}.")
+        if not (0 < self.height <= 4096 and 0 < self.width <= 4096):
+            raise InputError(f"input size {self.height}x{self.width} is outside 1..4096.")
+        values = (*self.mean, *self.std)
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(map(math.isfinite, values)):
+            raise InputError("mean and std need three finite values each.")
+        if min(self.std) < 1e-6:
+            raise InputError(f"std {self.std} has a value that is not above zero.")
+
+    def to_json(self) -> dict[str, Any]:
+        value = asdict(self)
+        return value | {"mean": list(self.mean), "std": list(self.std)}
+
+    @staticmethod
+    def from_json(value: Any) -> Preprocessing:
+        """The inverse of ``to_json``; raises InputError on anything else, unknown fields included
+        (one that is left out changes the embeddings)."""
+        fields = Preprocessing.__dataclass_fields__
+        if not isinstance(value, dict) or set(value) != set(fields):
+            raise InputError(f"the preprocessing needs exactly the fields {', '.join(fields)}.")
+        if not all(type(value[key]) is int for key in ("height", "width")):
+            raise InputError("the preprocessing's height and width need whole numbers of pixels.")
+        return Preprocessing(
+            height=value["height"],
+            width=value["width"],
+            color=str(value["color"]),
+            mean=_three(value["mean"]),
+            std=_three(value["std"]),
+            interpolation=str(value["interpolation"]),
+        )
+
+
+def _three(values: Any) -> tuple[float, float, float]:
+    try:
+        red, green, blue = (v + 0.0 for v in values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError("the preprocessing's mean and std need three numbers each.") from error
+    return red, green, blue
+
+
+def decode(path: Path) -> Image.Image:
+    """The image in RGB; grey is repeated, transparency dropped onto black, EXIF rotation ignored.
+
+    Raises InputError when the file is missing, none of ``FORMATS``, corrupt, truncated, larger than
+    ``MAX_PIXELS`` or deeper than eight bits a channel.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_image(path, image)
+            return _rgb(image)
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{path} is not an image that can be decoded ({', '.join(FORMATS)}): "
+            "replace or remove it."
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{path} has more than {MAX_PIXELS:,} pixels: no crop.") from error
+    except Exception as error:  # Pillow's decoders raise what they meet: SyntaxError, struct.error
+        if isinstance(error, OSError) and error.errno is not None:  # not the decoder's
+            raise InputError(f"cannot read {path}: {error.strerror}.") from error
+        raise InputError(f"{path} is corrupt ({error}): replace or remove it.") from error
+
+
+def _check_image(path: Path, image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        size = f"{image.width}x{image.height}"
+        raise InputError(f"{path} has {size} pixels: more than {MAX_PIXELS:,}, no crop.")
+    if image.mode not in _MODES:
+        raise InputError(
+            f"{path} has more than eight bits a channel ({image.mode}): save it with eight."
+        )
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        opaque = image.convert("RGBA")
+        black = Image.new("RGBA", opaque.size, (0, 0, 0, 255))
+        return Image.alpha_composite(black, opaque).convert("RGB")
+    return image.convert("RGB")
+
+
+def resize(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """The image at the network's size: (H, W, 3) uint8 in RGB, read-only."""
+    size = (preprocessing.width, preprocessing.height)
+    return np.asarray(image.resize(size, _RESAMPLING[preprocessing.interpolation]), dtype=np.uint8)
+
+
+def normalise(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """(..., H, W, 3) uint8 in RGB -> (..., 3, H, W) float32, contiguous: (x / 255 - mean) / std.
+
+    Raises InputError on another type or another number of channels.
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim < 3 or pixels.shape[-1] != 3:
+        raise InputError(f"pixels need (..., H, W, 3) uint8, not {pixels.shape} {pixels.dtype}.")
+    mean, std = np.asarray(preprocessing.mean), np.asarray(preprocessing.std)
+    scale, shift = (1.0 / (255.0 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+    height, width = pixels.shape[-3:-1]
+    out = np.empty((*pixels.shape[:-3], 3, height, width), dtype=np.float32)
+    # Channel by channel into its place: ten times as fast as arithmetic on (H, W, 3) and a move.
+    for place, channel in enumerate((0, 1, 2) if preprocessing.color == "RGB" else (2, 1, 0)):
+        plane = out[..., place, :, :]
+        np.multiply(pixels[..., channel], scale[place], out=plane, dtype=np.float32)
+        plane += shift[place]
+    return out
+
+
+def load_batch(paths: Sequence[Path], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Decode and preprocess files: (N, 3, H, W) float32. Raises InputError, also on no files."""
+    if not paths:
+        raise InputError("no images to load: at least one is needed.")
+    pixels = [resize(decode(path), preprocessing) for path in paths]
+    return normalise(np.stack(pixels), preprocessing)
+
+
+def iter_batches(
+    paths: Iterable[Path], preprocessing: Preprocessing, batch_size: int, workers: int = 2
+) -> Iterator[NDArray[np.float32]]:
+    """Batches (N, 3, H, W) in the order of ``paths``; threads decode the next ones meanwhile.
+
+    At most ``workers + 1`` batches are in memory however long ``paths`` is. Decoding releases the
+    interpreter, so two workers decode nearly twice as fast as one where two cores are free.
+    """
+    if batch_size < 1 or workers < 1:
+        raise InputError(f"batch size {batch_size}, {workers} workers: at least 1 is needed.")
+    files = iter(paths)
+    chunks = iter(lambda: list(islice(files, batch_size)), [])
+    with ThreadPoolExecutor(workers) as pool:
+        pending = deque(pool.submit(load_batch, c, preprocessing) for c in islice(chunks, workers))
+        try:
+            while pending:
+                ready = pending.popleft().result()
+                pending.extend(pool.submit(load_batch, c, preprocessing) for c in islice(chunks, 1))
+                yield ready
+        finally:
+            pool.shutdown(cancel_futures=True)  # a reader that stops early, a bad file, Ctrl-C

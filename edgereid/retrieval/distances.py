@@ -1,0 +1,80 @@
+"""Distances between features, a block of queries at a time, so that the full matrix never exists.
+
+Only their order within one query matters to a ranking, so what is the same for a whole row is
+left out: "cosine" gives minus the cosine similarity, "euclidean" the squared Euclidean distance
+minus the query's squared norm. Both cost one matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgereid.errors import InputError
+
+Floats = NDArray[np.float32]
+
+BLOCK_BYTES = 32 * 2**20
+#: Squared norms between which squared distances neither overflow nor vanish in float32.
+_SMALLEST, _LARGEST = 1e-20, 1e36
+
+
+def blocks(query: Floats, gallery: Floats, metric: str) -> Iterator[tuple[int, Floats]]:
+    """Yield (first row, distances (rows, G)) for query (Q, D) and gallery (G, D), no NaN in either.
+
+    ``metric`` is a key of METRICS. The array is overwritten by the next block. Raises InputError
+    for features whose distances float32 cannot hold.
+    """
+    query, gallery, bias = METRICS[metric](query, gallery)
+    rows = max(1, min(len(query), BLOCK_BYTES // (4 * len(gallery))))
+    buffer = np.empty((rows, len(gallery)), dtype=np.float32)
+    for start in range(0, len(query), rows):
+        part = query[start : start + rows]
+        out = np.matmul(part, gallery.T, out=buffer[: len(part)])
+        if bias is not None:
+            out += bias
+        yield start, out
+
+
+Prepared = tuple[Floats, Floats, Floats | None]
+
+
+def _cosine(query: Floats, gallery: Floats) -> Prepared:
+    """-cos(q, g); a feature of zeros has no direction and similarity 0 to everything."""
+    return -_unit(query), _unit(gallery), None
+
+
+def _euclidean(query: Floats, gallery: Floats) -> Prepared:
+    """|g|^2 - 2 q.g = |q - g|^2 - |q|^2."""
+    squared = _squared_norms(gallery)
+    largest = max(float(squared.max()), float(_squared_norms(query).max()))
+    if largest > _LARGEST or 0 < largest < _SMALLEST:
+        raise InputError(
+            f"the features' norm is {largest**0.5:.3g}: squared distances do not fit float32. "
+            "Normalise the features or use the cosine metric."
+        )
+    return -2.0 * query, gallery, squared.astype(np.float32)
+
+
+#: Metric -> the factors and the summand of the distances: query @ gallery.T + summand.
+METRICS: dict[str, Callable[[Floats, Floats], Prepared]] = {
+    "cosine": _cosine,
+    "euclidean": _euclidean,
+}
+
+
+def _squared_norms(features: Floats) -> NDArray[np.float64]:
+    """(N, D) -> (N,), in float64 so that no float32 feature overflows."""
+    squared: NDArray[np.float64] = np.einsum("nd,nd->n", features, features, dtype=np.float64)
+    return squared
+
+
+def _unit(features: Floats) -> Floats:
+    """Rows scaled to length 1 (rows of zeros stay), rounded once to float32."""
+    norms = np.sqrt(_squared_norms(features))
+    norms[norms == 0] = 1.0
+    out = np.empty_like(features)
+    np.divide(features, norms[:, None], out=out, casting="same_kind")
+    return out

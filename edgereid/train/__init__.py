@@ -1,0 +1,1 @@
+"""Training: recipes as data, a loop that resumes exactly, checkpoints. Imports nothing heavy."""

@@ -1,0 +1,147 @@
+"""``edgereid train`` as one function: options in, the result out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgereid.data.market1501 import load_dataset
+from edgereid.data.types import ReidDataset
+from edgereid.errors import UsageError
+from edgereid.images import Preprocessing
+from edgereid.models import registry
+from edgereid.progress import note
+from edgereid.train.checkpoint import CHECKPOINT
+from edgereid.train.evaluate import evaluate_network
+from edgereid.train.images import TrainingImages
+from edgereid.train.interrupt import Interrupt
+from edgereid.train.log import EpochLog
+from edgereid.train.loop import Task, Trainer, sized
+from edgereid.train.recipe import Recipe
+from edgereid.train.weights import read_weights, write_provenance, write_weights
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """A run: what to train, on what, where to. ``threads`` None: all that this process may use."""
+
+    recipe: Recipe
+    data: Path
+    out: Path
+    init: Path | None = None
+    threads: int | None = None
+    resume: bool = False
+    command: str = ""
+
+
+def run_training(options: TrainOptions) -> dict[str, Any]:
+    """Train, evaluate, write ``weights.safetensors`` and ``weights.json`` into ``out``.
+
+    Returns the content of ``weights.json`` and adds the paths. Raises the errors of the steps;
+    KeyboardInterrupt after the state was saved.
+    """
+    _check_out(options)
+    torch.set_num_threads(options.threads or available_threads())
+    dataset = load_dataset(options.data)
+    task = _task(options, dataset)
+    pixels = [s.height * s.width for s in map(options.recipe.size_at, range(options.recipe.epochs))]
+    final = sized(task.preprocessing, options.recipe, options.recipe.epochs - 1)
+    with Interrupt() as interrupt:
+        trainer = Trainer(task, EpochLog(options.out, options.recipe.epochs, pixels), interrupt)
+        if options.resume:
+            trainer.restore()
+            p = trainer.progress
+            note(f"resuming after epoch {p.epoch}, step {p.step}")
+        else:
+            trainer.save()
+
+        def evaluate() -> dict[str, Any]:
+            return evaluate_network(task.network, dataset, final, interrupt.check)
+
+        def keep_best() -> None:
+            write_weights(options.out / "best.safetensors", task.network, *_named(task))
+
+        trainer.run(evaluate, keep_best)
+        return _finish(options, task, trainer, dataset, final, evaluate())
+
+
+def available_threads() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_out(options: TrainOptions) -> None:
+    if options.resume or not options.out.exists():
+        return
+    if not options.out.is_dir():
+        raise UsageError(f"--out {options.out} is a file: choose a directory.")
+    if any(options.out.iterdir()):
+        found = "a run" if (options.out / CHECKPOINT).exists() else "other files"
+        raise UsageError(
+            f"--out {options.out} already holds {found}: "
+            "add --resume to continue a run, or choose another folder."
+        )
+
+
+def _task(options: TrainOptions, dataset: ReidDataset) -> Task:
+    recipe = options.recipe
+    images = TrainingImages(dataset.train)
+    torch.manual_seed(recipe.seed)
+    network = registry.build(recipe.network, images.num_ids)
+    keys = frozenset(registry.build(recipe.network).state_dict())
+    if options.init is not None:
+        read_weights(options.init, network, keys)
+    spec = registry.entry(recipe.network).input
+    identity = {
+        "recipe": recipe.to_json(),
+        "data": {
+            "name": dataset.name,
+            "images": len(images),
+            "people": images.num_ids,
+            "sha256": images.digest(dataset.root),
+        },
+    }
+    preprocessing = Preprocessing(spec.height, spec.width, mean=spec.mean, std=spec.std)
+    return Task(network, keys, images, preprocessing, recipe, identity, options.out)
+
+
+def _named(task: Task) -> tuple[frozenset[str], str]:
+    return task.deployable, task.recipe.network
+
+
+def _finish(
+    options: TrainOptions,
+    task: Task,
+    trainer: Trainer,
+    dataset: ReidDataset,
+    final: Preprocessing,
+    evaluation: dict[str, Any],
+) -> dict[str, Any]:
+    weights = options.out / "weights.safetensors"
+    write_weights(weights, task.network, *_named(task))
+    curves: Sequence[dict[str, Any]] = trainer.progress.curves
+    facts = {
+        "network": task.recipe.network,
+        "command": options.command,
+        "seed": task.recipe.seed,
+        "threads": torch.get_num_threads(),
+        "preprocessing": final.to_json(),
+        "evaluation": {
+            "dataset": dataset.name,
+            "metric": "cosine",
+            "precision": "f32",
+            **evaluation,
+        },
+        "seconds": round(sum(float(c["seconds"]) for c in curves), 1),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "curves": curves,
+        **task.identity,
+    }
+    result = write_provenance(weights, facts)
+    return {**result, "out": str(options.out)}

@@ -1,0 +1,63 @@
+"""Deployable weights as safetensors, and the JSON file beside them with their provenance."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+import edgereid
+from edgereid.errors import InputError
+from edgereid.files import dump_json, sha256, write_bytes, write_text
+from edgereid.models.registry import Network
+
+
+def deployable(network: Network, keys: frozenset[str]) -> dict[str, Tensor]:
+    """The tensors of ``network`` named in ``keys`` (no training heads), contiguous."""
+    return {k: v.contiguous() for k, v in network.state_dict().items() if k in keys}
+
+
+def write_weights(path: Path, network: Network, keys: frozenset[str], name: str) -> None:
+    """Write the deployable tensors atomically; equal weights give equal bytes."""
+    write_bytes(path, save(deployable(network, keys), metadata={"network": name}))
+
+
+def read_weights(path: Path, network: Network, keys: frozenset[str]) -> None:
+    """Load the deployable tensors named in ``keys``; training heads stay as they are.
+
+    Raises InputError when the file is no safetensors file or belongs to another network.
+    """
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} is not a safetensors file that can be read: {error}.") from error
+    own = network.state_dict()
+    wrong = sorted(keys ^ tensors.keys())
+    wrong += [k for k in tensors if k in own and own[k].shape != tensors[k].shape]
+    if wrong:
+        raise InputError(f"{path} holds the weights of another network: {wrong[0]} does not match.")
+    network.load_state_dict(tensors, strict=False)
+
+
+def write_provenance(weights: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Write ``NAME.json`` beside ``NAME.safetensors``: the facts, versions and the digest."""
+    value = {
+        **facts,
+        "weights": {
+            "file": weights.name,
+            "sha256": sha256(weights),
+            "bytes": weights.stat().st_size,
+        },
+        "versions": {
+            "edgereid": edgereid.__version__,
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+        },
+    }
+    write_text(weights.with_suffix(".json"), dump_json(value))
+    return value

@@ -1,0 +1,84 @@
+"""Is a quantised engine still a re-identification network? Checked before a bundle is written.
+
+Raw cosine flatters, since embeddings of different people are alike anyway; the mean embedding is
+removed first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgereid.errors import InputError
+from edgereid.export.parity import Run, cosines, in_batches
+
+MIN_CENTRED_COSINE = 0.5
+MIN_SPREAD = 0.25
+MIN_BATCH_COSINE = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A quantised engine beside the float network, on the same images."""
+
+    centred_cosine: float  # mean over the images, after removing the mean embedding
+    spread: float  # of the embeddings about their mean, relative to the float network's
+    batch_cosine: float  # worst image, batch 1 against a large batch in another order
+
+    def to_json(self) -> dict[str, float]:
+        return asdict(self)
+
+    def require(self, what: str) -> None:
+        """Raise InputError when the engine collapsed or depends on the batch."""
+        if self.spread < MIN_SPREAD:
+            raise InputError(
+                f"{what} has collapsed: its embeddings spread {self.spread:.3f} times as far as the "
+                f"float network's (at least {MIN_SPREAD}); try other calibration images or --method."
+            )
+        if self.centred_cosine < MIN_CENTRED_COSINE:
+            raise InputError(
+                f"{what} has lost the float network's embeddings: centred cosine "
+                f"{self.centred_cosine:.3f} (at least {MIN_CENTRED_COSINE}); "
+                "try other calibration images or --method."
+            )
+        if self.batch_cosine < MIN_BATCH_COSINE:
+            raise InputError(
+                f"{what} gives one image another embedding in another batch: cosine "
+                f"{self.batch_cosine:.4f} (at least {MIN_BATCH_COSINE})."
+            )
+
+
+def spread(features: NDArray[np.floating]) -> float:
+    """Root mean squared distance of the rows from their mean."""
+    x = features.astype(np.float64)
+    return float(np.sqrt(((x - x.mean(axis=0)) ** 2).sum(axis=1).mean()))
+
+
+def require_varied(features: NDArray[np.floating], what: str) -> None:
+    """Raise InputError when features are not finite or hardly depend on the image: then no
+    comparison with them would say anything."""
+    if not np.isfinite(features).all():
+        raise InputError(f"{what} gives NaN or infinity: check its weights.")
+    size = float(np.linalg.norm(features.astype(np.float64), axis=1).mean())
+    if spread(features) <= 1e-3 * size:
+        raise InputError(
+            f"{what} gives nearly the same embedding for every image: are its weights trained?"
+        )
+
+
+def measure_agreement(
+    run: Run, images: NDArray[np.float32], reference: NDArray[np.float32]
+) -> Agreement:
+    """Compare ``run`` with the float network's ``reference`` (N, D) on ``images``."""
+    large = in_batches(run, images[::-1], 16)[::-1]
+    single = in_batches(run, images[:8], 1)
+    if not np.isfinite(large).all():
+        raise InputError("the quantised engine gives NaN or infinity.")
+    mean = reference.mean(axis=0)
+    return Agreement(
+        centred_cosine=float(cosines(large - mean, reference - mean).mean()),
+        spread=spread(large) / max(spread(reference), 1e-30),
+        batch_cosine=float(cosines(single, large[: len(single)]).min()),
+    )

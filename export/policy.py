@@ -1,0 +1,98 @@
+"""Where quantisation goes, one table a target: the same placement does not suit two runtimes.
+
+``docs/quantization.md`` has the measurements behind the two x86 rows. The TensorRT row follows its
+documentation (explicit quantisation: layer placement recommendations); it has not been run here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgereid.calibration.scheme import INT8, UINT8, UINT8_AFFINE, Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementPolicy:
+    """The rules of one target; ``reasons`` says why, in words, by the rule's name.
+
+    Common to all: weights are signed, symmetric, per output channel; biases stay float; layers on
+    1x1 maps (attention gates, the embedding head) compute in float, as they cost nothing.
+    """
+
+    target: str
+    nonnegative: Scheme  # grid of activations in which no negative value was seen
+    signed: Scheme  # grid of the others
+    inputs_of: tuple[str, ...]  # operators whose inputs and weights are quantised
+    weight_only: tuple[str, ...]  # operators that, left in float, still store INT8 weights
+    residual_of: tuple[str, ...]  # sums of a convolution's output whose other input is quantised
+    pools: tuple[str, ...]  # poolings quantised on both sides when what follows them is
+    outputs_of: tuple[str, ...]  # operators whose output is quantised too, if all inputs are
+    depthwise: bool  # whether convolutions with one input channel a group are quantised
+    group_multiple: int  # channels of a group, in and out, are a multiple of it, else float
+    reasons: Mapping[str, str]
+
+
+OPENVINO = PlacementPolicy(
+    target="openvino",
+    nonnegative=UINT8,
+    signed=UINT8_AFFINE,
+    inputs_of=("Conv",),
+    weight_only=("Gemm", "Conv"),
+    residual_of=("Add",),
+    pools=("MaxPool", "AveragePool"),
+    outputs_of=(),
+    depthwise=True,
+    group_multiple=1,
+    reasons={
+        "nonnegative": "after ReLU the unsigned grid has twice the levels, and x86 multiplies u8 by s8",
+        "signed": "a zero point costs no time here, and a lopsided tensor keeps all its levels",
+        "weight_only": "the head's weights are a seventh of the file and its arithmetic is nothing",
+        "residual_of": "the convolution's own output fuses with the sum as it is",
+        "outputs_of": "OpenVINO writes 8 bits wherever the next layer reads them, without being told",
+        "depthwise": "a float depthwise layer between 8-bit ones converts twice: measured slower",
+    },
+)
+
+ONNXRUNTIME = PlacementPolicy(
+    target="onnxruntime",
+    nonnegative=UINT8,
+    signed=UINT8_AFFINE,
+    inputs_of=("Conv",),
+    weight_only=("Gemm", "Conv"),
+    residual_of=("Add",),
+    pools=("MaxPool", "AveragePool"),
+    outputs_of=("Conv", "Add", "MaxPool", "AveragePool"),
+    depthwise=True,
+    group_multiple=1,
+    reasons={
+        "nonnegative": "u8 activations by s8 weights is the fast kernel on x86",
+        "signed": "a fused operator needs one type on both sides, so signed tensors are u8 as well",
+        "weight_only": "the head's weights are a seventh of the file and its arithmetic is nothing",
+        "outputs_of": "an operator runs in 8 bits only between DequantizeLinear and QuantizeLinear",
+        "depthwise": "a float depthwise layer would break the chain of 8-bit operators",
+    },
+)
+
+TENSORRT = PlacementPolicy(
+    target="tensorrt",
+    nonnegative=INT8,
+    signed=INT8,
+    inputs_of=("Conv",),
+    weight_only=(),
+    residual_of=("Add",),
+    pools=("AveragePool",),
+    outputs_of=(),
+    depthwise=False,
+    group_multiple=4,
+    reasons={
+        "nonnegative": "explicit quantisation is signed and symmetric, zero point 0",
+        "weight_only": "the embedding head stays FP16",
+        "residual_of": "with the identity input in INT8, convolution, sum and ReLU fuse into one kernel",
+        "pools": "MaxPool commutes with Q/DQ and needs none; AveragePool does not",
+        "depthwise": "INT8 depthwise kernels can be slower than FP16, or missing: off until measured",
+        "group_multiple": "INT8 convolutions need groups of a multiple of 4 channels",
+    },
+)
+
+POLICIES: dict[str, PlacementPolicy] = {p.target: p for p in (ONNXRUNTIME, OPENVINO, TENSORRT)}

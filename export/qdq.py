@@ -1,0 +1,126 @@
+"""The one Q/DQ writer: a float ONNX model, a calibration table and a policy give a quantised model.
+
+A quantised tensor is rounded once, by QuantizeLinear and DequantizeLinear right after it is made,
+and everyone reads the result. Weights are stored as 8-bit integers before a DequantizeLinear, so
+the file shrinks; biases stay float32.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgereid.calibration.scheme import INT8, MIN_SCALE
+from edgereid.calibration.table import CalibrationTable
+from edgereid.errors import InputError
+from edgereid.export.graph import Graph
+from edgereid.export.placement import Placement, place
+from edgereid.export.policy import PlacementPolicy
+
+MIN_OPSET = 13  # the first with scales per channel
+
+
+def quantize(
+    model: Any, table: CalibrationTable, policy: PlacementPolicy
+) -> tuple[Any, Placement]:
+    """A quantised copy of an onnx.ModelProto, and what was placed where.
+
+    Raises InputError when the model's operator set is too old or the table is not of this model.
+    """
+    graph = Graph(model)
+    if graph.opset < MIN_OPSET:
+        raise InputError(
+            f"the ONNX model has operator set {graph.opset}; scales per channel need {MIN_OPSET}."
+        )
+    placement = place(graph, policy)
+    writer = _Writer(graph)
+    for name, axis in placement.weights.items():
+        writer.weight(name, axis)
+    for name, source in placement.activations.items():
+        entry = table.entry(source)
+        scheme = policy.nonnegative if entry.nonnegative else policy.signed
+        scale, zero = scheme.parameters(table.range(source, scheme))
+        writer.activation(name, scale, np.dtype(scheme.dtype).type(zero))
+    return writer.finish(), placement
+
+
+def quantize_weight(
+    weight: NDArray[np.float32], axis: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Signed symmetric, one scale for each index of ``axis``: integers in -127..127 and scales."""
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    peak = np.abs(weight).max(axis=others)
+    scale = np.maximum(peak / np.float32(INT8.qmax), np.float32(MIN_SCALE)).astype(np.float32)
+    shape = [1] * weight.ndim
+    shape[axis] = -1
+    levels = np.rint(weight / scale.reshape(shape))
+    return np.clip(levels, -INT8.qmax, INT8.qmax).astype(np.int8), scale
+
+
+class _Writer:
+    """Collects Q/DQ nodes, then puts each right behind what it reads."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.weights: list[Any] = []  # DequantizeLinear of weights
+        self.behind: dict[str, list[Any]] = {}  # tensor -> its QuantizeLinear, DequantizeLinear
+        self.constants: dict[str, NDArray[Any]] = {}
+
+    def weight(self, name: str, axis: int) -> None:
+        from onnx import helper
+
+        integers, scale = quantize_weight(self.graph.weights[name], axis)
+        self.constants |= {
+            f"{name}/q": integers,
+            f"{name}/scale": scale,
+            f"{name}/zero": np.zeros(len(scale), dtype=np.int8),
+        }
+        self.weights.append(
+            helper.make_node(
+                "DequantizeLinear",
+                [f"{name}/q", f"{name}/scale", f"{name}/zero"],
+                [f"{name}/dq"],
+                name=f"{name}/dq",
+                axis=axis,
+            )
+        )
+
+    def activation(self, name: str, scale: np.float32, zero: Any) -> None:
+        from onnx import helper
+
+        # The integer constant is shared by all tensors with the same type and zero point.
+        point = f"zero/{zero.dtype}/{int(zero)}"
+        self.constants |= {f"{name}/scale": np.asarray(scale), point: np.asarray(zero)}
+        parameters = [f"{name}/scale", point]
+        self.behind[name] = [
+            helper.make_node("QuantizeLinear", [name, *parameters], [f"{name}/q"], name=f"{name}/q"),
+            helper.make_node(
+                "DequantizeLinear", [f"{name}/q", *parameters], [f"{name}/dq"], name=f"{name}/dq"
+            ),
+        ]
+
+    def finish(self) -> Any:
+        """The quantised model."""
+        import onnx
+        from onnx import numpy_helper
+
+        model = copy.deepcopy(self.graph.model)
+        replaced = {node.name.removesuffix("/dq") for node in self.weights}
+        kept = [i for i in model.graph.initializer if i.name not in replaced]
+        kept += [numpy_helper.from_array(a, name) for name, a in self.constants.items()]
+        nodes = [*self.weights, *self.behind.get(self.graph.input, [])]
+        for node in model.graph.node:
+            node.input[:] = [
+                f"{n}/dq" if n in self.behind or n in replaced else n for n in node.input
+            ]
+            nodes.append(node)
+            for name in node.output:
+                nodes += self.behind.get(name, [])
+        del model.graph.initializer[:], model.graph.node[:]
+        model.graph.initializer.extend(kept)
+        model.graph.node.extend(nodes)
+        onnx.checker.check_model(model)
+        return model
