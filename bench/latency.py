@@ -42,7 +42,7 @@ class LatencyOptions:
     min_time_s: float = 3.0
     min_count: int = 100
     min_rounds: int = 8
-    max_time_s: float = 45.0
+    max_time_s: float = 30.0
     block_s: float = 0.1
     seed: int = 0
 

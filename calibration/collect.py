@@ -7,6 +7,7 @@ dropped before the next batch runs.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,15 @@ def collect(
     histograms = {name: Histogram(name) for name in tensors}
     session = _session(model, threads)
     seen = 0
-    for batch in batches:
-        if source in histograms:
-            histograms[source].add(batch)
-        values = session.run(order, {source: batch})
-        for i, name in enumerate(order):
-            histograms[name].add(values[i])
-            values[i] = None  # freed before the next tensor is counted
-        seen += len(batch)
+    with ThreadPoolExecutor(threads) as pool:  # counting releases the interpreter
+        for batch in batches:
+            if source in histograms:
+                histograms[source].add(batch)
+            values = session.run(order, {source: batch})
+            # In the graph's order, so that the first tensor with NaN is the one that is named.
+            for _ in pool.map(lambda name, value: histograms[name].add(value), order, values):
+                pass
+            seen += len(batch)
     if not seen:
         raise InputError("no calibration image was given: at least one is needed.")
     return histograms

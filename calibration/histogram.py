@@ -73,7 +73,13 @@ class Histogram:
                 "the network cannot be calibrated; check its weights."
             )
         self._widen(_exponent_for(max(abs(low), abs(high))))
-        histogram_add(flat, self.counts, math.ldexp(1.0, -self.exponent))
+        inverse_width = math.ldexp(1.0, -self.exponent)
+        histogram_add(flat, self.counts, inverse_width)
+        if low < 0.0 and inverse_width < 1.0:
+            # Of a tiny negative value the product underflows to zero; it still lies below zero.
+            lost = np.count_nonzero((flat < 0) & (flat * np.float32(inverse_width) == 0))
+            self.counts[HALF] -= lost
+            self.counts[HALF - 1] += lost
         self.low, self.high = min(self.low, low), max(self.high, high)
         self.count += flat.size
 

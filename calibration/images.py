@@ -23,11 +23,10 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 @dataclass(frozen=True, slots=True)
 class CalibrationImages:
-    """The chosen files, and the digest of their contents (whatever their names and order)."""
+    """The chosen files, and in words where they come from."""
 
     paths: tuple[Path, ...]
     source: str
-    digest: str
 
 
 def choose_images(
@@ -48,18 +47,19 @@ def choose_images(
 
         dataset = load_dataset(root)
         paths = balanced(dataset.train, count, seed)
-        return CalibrationImages(paths, f"training split of {dataset.name}", digest(paths))
+        return CalibrationImages(paths, f"training split of {dataset.name}")
     found = _folder_images(root, allow_test)
     order = np.random.default_rng(seed).permutation(len(found))[:count]
-    paths = tuple(found[i] for i in order)
-    return CalibrationImages(paths, f"folder {root.name}", digest(paths))
+    return CalibrationImages(tuple(found[i] for i in order), f"folder {root.name}")
 
 
 def _folder_images(root: Path, allow_test: bool) -> list[Path]:
     """The images below a folder, sorted by their path."""
     found = sorted(p for p in root.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
     if not found:
-        raise InputError(f"{root} holds no image ({', '.join(_SUFFIXES)}): nothing to calibrate on.")
+        raise InputError(
+            f"{root} holds no image ({', '.join(_SUFFIXES)}): nothing to calibrate on."
+        )
     if not allow_test:
         parts = {root.resolve().name.lower()}
         parts |= {part.lower() for p in found for part in p.relative_to(root).parts[:-1]}
@@ -97,5 +97,5 @@ def balanced(records: Sequence[ImageRecord], count: int, seed: int) -> tuple[Pat
 
 
 def digest(paths: Sequence[Path]) -> str:
-    """SHA-256 of the sorted SHA-256 digests of the files."""
+    """What the files hold, whatever their names and order: SHA-256 of their sorted SHA-256."""
     return hashlib.sha256("".join(sorted(sha256(p) for p in paths)).encode()).hexdigest()

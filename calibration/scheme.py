@@ -1,7 +1,7 @@
 """The integer grids a tensor may be mapped to, and the law that maps it.
 
-``q = clamp(round_half_even(x / scale) + zero_point, qmin, qmax)``, ``x' = (q - zero_point) * scale``
-(ONNX QuantizeLinear and DequantizeLinear).
+``q = clamp(round_half_even(x / scale) + zero_point, qmin, qmax)`` and
+``x' = (q - zero_point) * scale``: ONNX QuantizeLinear and DequantizeLinear.
 """
 
 from __future__ import annotations
@@ -48,11 +48,13 @@ class Scheme:
         zero = int(np.clip(np.rint(self.qmin - range.low / float(scale)), self.qmin, self.qmax))
         return scale, zero
 
-    def fake_quantize(self, x: NDArray[np.floating], range: Range) -> NDArray[np.float64]:
-        """``x`` moved to the nearest point of the grid, as float64; any shape."""
+    def fake_quantize(self, x: NDArray[np.floating], range: Range) -> NDArray[np.float32]:
+        """``x`` moved to its point of the grid, in float32 arithmetic as engines have it; any
+        shape."""
         scale, zero = self.parameters(range)
-        q = np.clip(np.rint(np.asarray(x, np.float64) / scale) + zero, self.qmin, self.qmax)
-        return np.asarray((q - zero) * np.float64(scale))
+        levels = np.rint(np.asarray(x, np.float32) / scale) + np.float32(zero)
+        q = np.clip(levels, self.qmin, self.qmax)
+        return np.asarray((q - np.float32(zero)) * scale, dtype=np.float32)
 
 
 INT8 = Scheme("int8", "int8", -128, 127, symmetric=True)

@@ -114,7 +114,7 @@ def decide(
     decision: Decision,
     provenance: Mapping[str, Any],
 ) -> CalibrationTable:
-    """A table with the range of every tensor in ``schemes`` (tensor -> schemes that are asked for)."""
+    """A table of the tensors in ``schemes`` (tensor -> schemes whose range is asked for)."""
     seen = {h.name: h for h in histograms}
     entries = {}
     for name, wanted in schemes.items():

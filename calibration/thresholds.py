@@ -1,4 +1,4 @@
-"""From a histogram to the range that a grid should cover: what is decided, apart from what was seen.
+"""From a histogram to the range that a grid covers: what is decided, apart from what was seen.
 
 Every method is a pure function of a histogram and a scheme; the histogram is not changed. Sources:
 percentile and entropy as in NVIDIA's 8-bit inference with TensorRT (Migacz, GTC 2017), entropy with

@@ -65,7 +65,7 @@ class StageProfile:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A profiled network; ``unsupported`` are operators that fvcore does not count, with their uses."""
+    """A profiled network; ``unsupported``: operators that fvcore does not count, and how many."""
 
     network: str
     input: tuple[int, int, int]
@@ -83,7 +83,12 @@ class Profile:
             "input": list(self.input),
             "convention": CONVENTION,
             "stages": [
-                {"name": s.name, "output": list(s.output), "parameters": s.parameters, "macs": s.macs}
+                {
+                    "name": s.name,
+                    "output": list(s.output),
+                    "parameters": s.parameters,
+                    "macs": s.macs,
+                }
                 for s in self.stages
             ],
             "parameters": self.parameters,

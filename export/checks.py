@@ -34,14 +34,15 @@ class Agreement:
         """Raise InputError when the engine collapsed or depends on the batch."""
         if self.spread < MIN_SPREAD:
             raise InputError(
-                f"{what} has collapsed: its embeddings spread {self.spread:.3f} times as far as the "
-                f"float network's (at least {MIN_SPREAD}); try other calibration images or --method."
+                f"{what} has collapsed: its embeddings spread {self.spread:.3f} times as far as "
+                f"the float network's (at least {MIN_SPREAD}); try other calibration images "
+                "or another --method."
             )
         if self.centred_cosine < MIN_CENTRED_COSINE:
             raise InputError(
                 f"{what} has lost the float network's embeddings: centred cosine "
                 f"{self.centred_cosine:.3f} (at least {MIN_CENTRED_COSINE}); "
-                "try other calibration images or --method."
+                "try other calibration images or another --method."
             )
         if self.batch_cosine < MIN_BATCH_COSINE:
             raise InputError(

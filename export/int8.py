@@ -72,9 +72,7 @@ def build_engine(
     """
     import onnx
 
-    model, placement = quantize(
-        onnx.load(str(directory / "model.onnx")), table, POLICIES[target]
-    )
+    model, placement = quantize(onnx.load(str(directory / "model.onnx")), table, POLICIES[target])
     path, files = _WRITERS[target](directory, model.SerializeToString(deterministic=True))
     with open_engine(path, EngineOptions(threads=threads)) as engine:
         agreement = measure_agreement(engine.run, images, reference)

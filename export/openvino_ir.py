@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from edgereid.errors import InputError, MissingRuntimeError
+from edgereid.errors import InputError, MissingRuntimeError, StorageError
 from edgereid.files import write_bytes
 
 _MAX_SHARED_BYTES = 4096  # scales and shapes; weights are never equal
@@ -41,10 +41,10 @@ def write_ir(onnx_path: Path, xml_path: Path) -> None:
         raise MissingRuntimeError(
             "the target openvino needs OpenVINO: pip install 'edgereid[openvino]'."
         ) from error
-    with tempfile.TemporaryDirectory(prefix="edgereid-ir-") as folder:
+    with tempfile.TemporaryDirectory(prefix=".ir-", dir=xml_path.parent) as folder:
         whole = Path(folder) / "engine.xml"
         try:
-            model = ov.convert_model(str(onnx_path))
+            model = ov.Core().read_model(str(onnx_path))
             _fold_weight_reshapes(model)
             _share_constants(model)
             model.validate_nodes_and_infer_types()
@@ -52,8 +52,20 @@ def write_ir(onnx_path: Path, xml_path: Path) -> None:
         except RuntimeError as error:
             line = str(error).strip().splitlines()[-1]
             raise InputError(f"OpenVINO cannot convert {onnx_path}: {line}") from error
-        write_bytes(xml_path.with_suffix(".bin"), whole.with_suffix(".bin").read_bytes())
-        write_bytes(xml_path, compact_xml(whole.read_bytes()))
+        weights, description = whole.with_suffix(".bin").read_bytes(), whole.read_bytes()
+    _require_complete(description, weights, xml_path)
+    write_bytes(xml_path.with_suffix(".bin"), weights)
+    write_bytes(xml_path, compact_xml(description))
+
+
+def _require_complete(description: bytes, weights: bytes, path: Path) -> None:
+    """Raise StorageError when OpenVINO, which does not report it, could not write all."""
+    constants = re.findall(rb'offset="(\d+)" size="(\d+)"', description)
+    end = max((int(offset) + int(size) for offset, size in constants), default=0)
+    if not description.rstrip().endswith(b"</net>") or len(weights) < end:
+        raise StorageError(
+            f"cannot write {path}: OpenVINO's files were cut off (is the disk full?)."
+        )
 
 
 def _source(op: Any, port: int) -> Any:

@@ -43,9 +43,11 @@ class ExportOptions:
             raise UsageError(
                 f"unknown target {self.target!r}: auto, {', '.join(TARGETS)} are known."
             )
+        if self.method not in METHODS:
+            raise UsageError(f"unknown method {self.method!r}: {', '.join(METHODS)} are known.")
         if self.int8 and self.weights is not None and self.calibration is None:
             raise UsageError(
-                "--int8 with --weights needs --calib: give the images those weights were trained on."
+                "--int8 with --weights needs --calib: the images that the weights were trained on."
             )
         if self.images < 1:
             raise UsageError(f"{self.images} calibration images: at least 1 is needed.")

@@ -67,9 +67,9 @@ def in_batches(run: Run, images: NDArray[np.float32], size: int) -> NDArray[np.f
 
 
 def cosines(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Cosine of each row of ``a`` with its row of ``b``; 0 where a row is all zeros or not finite."""
+    """Cosine of each row of ``a`` with that of ``b``; 0 where one is all zeros or not finite."""
     x, y = a.astype(np.float64), b.astype(np.float64)
     norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
     dots = (x * y).sum(axis=1)
     good = np.isfinite(dots) & (norms > 0)
-    return np.divide(dots, norms, out=np.zeros_like(dots), where=good)
+    return np.where(good, dots / np.where(good, norms, 1.0), 0.0)

@@ -6,6 +6,7 @@ what fails leaves nothing behind.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import shutil
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 import edgereid
 from edgereid.bundle import Bundle, BundleFile, Manifest, describe_file, write_manifest
 from edgereid.calibration.collect import BATCH
-from edgereid.calibration.images import CalibrationImages
+from edgereid.calibration.images import CalibrationImages, digest
 from edgereid.calibration.thresholds import Decision
 from edgereid.engines.base import EngineOptions
 from edgereid.engines.open import open_engine
@@ -41,6 +42,23 @@ _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy", 
 
 
 @dataclass(frozen=True, slots=True)
+class _Job:
+    """What is exported, from what and into which directory."""
+
+    options: ExportOptions
+    targets: tuple[str, ...]
+    why: str
+    weights: Path
+    images: CalibrationImages
+    directory: Path
+    threads: int
+
+    @property
+    def model(self) -> Path:
+        return self.directory / "model.onnx"
+
+
+@dataclass(frozen=True, slots=True)
 class _Float:
     """The float network as exported, and its own features of the crops it was compared on."""
 
@@ -58,55 +76,43 @@ def export_bundle(options: ExportOptions) -> Bundle:
     MissingRuntimeError and StorageError; ``options.out`` is then as it was.
     """
     targets, why = choose_targets(options.target)
-    weights = weights_file(options)
     decision = Decision(options.method, options.percentile)
+    weights = weights_file(options)
     threads = options.threads or usable_cpus()
     count = max(options.images, CROPS) if options.int8 else CROPS
     with atomic_directory(options.out, overwrite=options.overwrite, marker=MANIFEST) as directory:
         note(why)
         with training_images(options, count) as images:
-            base = _export_float(options, directory, weights, images, targets, threads)
-            engines: list[Int8Engine] = []
-            if options.int8:
-                engines = _export_int8(
-                    options, directory, base, images, targets, decision, threads
-                )
-        manifest = _manifest(options, directory, weights, base, engines, images, targets, why)
-        write_manifest(directory, manifest)
+            job = _Job(options, targets, why, weights, images, directory, threads)
+            base = _export_float(job)
+            engines = _export_int8(job, base, decision) if options.int8 else ()
+        write_manifest(directory, _manifest(job, base, engines))
     return Bundle.open(options.out)
 
 
-def _export_float(
-    options: ExportOptions,
-    directory: Path,
-    weights: Path,
-    images: CalibrationImages,
-    targets: tuple[str, ...],
-    threads: int,
-) -> _Float:
+def _export_float(job: _Job) -> _Float:
     """Write weights, ``model.onnx`` and, where OpenVINO was named, a float IR; compare all."""
     from edgereid.export import torch_onnx
 
-    network, preprocessing = torch_onnx.load_network(options.network, weights)
-    shutil.copyfile(weights, directory / "weights.safetensors")
-    crops = load_batch(images.paths[:CROPS], preprocessing)
+    network, preprocessing = torch_onnx.load_network(job.options.network, job.weights)
+    weights = job.directory / "weights.safetensors"
+    shutil.copyfile(job.weights, weights)
+    crops = load_batch(job.images.paths[:CROPS], preprocessing)
     reference = torch_onnx.reference_features(network, crops)
-    require_varied(reference, f"{options.network} with {weights.name}")
-    note(f"{options.network}: writing ONNX")
-    size = (preprocessing.height, preprocessing.width)
-    model = directory / "model.onnx"
-    torch_onnx.export_onnx(network, size, model)
+    require_varied(reference, f"{job.options.network} with {job.weights.name}")
+    note(f"{job.options.network}: writing ONNX")
+    torch_onnx.export_onnx(network, (preprocessing.height, preprocessing.width), job.model)
     files = [
-        describe_file(directory / "weights.safetensors", "weights"),
-        describe_file(model, "float", "onnxruntime", "f32"),
+        describe_file(weights, "weights"),
+        describe_file(job.model, "float", "onnxruntime", "f32"),
     ]
-    engines = [model]
-    if not options.int8 and options.target == "openvino":
-        engines.append(directory / "engine.xml")
-        write_ir(model, engines[-1])
+    engines = [job.model]
+    if not job.options.int8 and job.options.target == "openvino":
+        engines.append(job.directory / "engine.xml")
+        write_ir(job.model, engines[-1])
         files.append(describe_file(engines[-1], "engine", "openvino", "f32"))
-        files.append(describe_file(directory / "engine.bin", "data"))
-    parity = {p.name: _compare(p, crops, reference, threads) for p in engines}
+        files.append(describe_file(engines[-1].with_suffix(".bin"), "data"))
+    parity = {p.name: _compare(p, crops, reference, job.threads) for p in engines}
     return _Float(preprocessing, tuple(files), parity, crops, reference)
 
 
@@ -123,88 +129,69 @@ def _compare(
     return parity
 
 
-def _export_int8(
-    options: ExportOptions,
-    directory: Path,
-    base: _Float,
-    images: CalibrationImages,
-    targets: tuple[str, ...],
-    decision: Decision,
-    threads: int,
-) -> list[Int8Engine]:
+def _export_int8(job: _Job, base: _Float, decision: Decision) -> tuple[Int8Engine, ...]:
     """Calibrate, and build and check an engine for each target."""
-    paths = images.paths[: options.images]
+    images = job.images
+    paths = images.paths[: job.options.images]
     note(f"calibrating on {len(paths)} images ({images.source}), thresholds by {decision.method}")
     batches = progress(
-        iter_batches(paths, base.preprocessing, BATCH, threads),
+        iter_batches(paths, base.preprocessing, BATCH, job.threads),
         label="calibrating",
         total=-(-len(paths) // BATCH),
     )
-    model = directory / "model.onnx"
     provenance = {
-        "images": images.digest,
+        "images": digest(paths),
         "number": len(paths),
         "source": images.source,
         "preprocessing": base.preprocessing.to_json(),
-        "model": sha256(model),
+        "model": sha256(job.model),
     }
-    table = calibrate(model, batches, targets, decision, provenance, threads)
-    table.save(directory / CALIBRATION_FILE)
+    table = calibrate(job.model, batches, job.targets, decision, provenance, job.threads)
+    table.save(job.directory / CALIBRATION_FILE)
     engines = []
-    for target in targets:
-        engine = build_engine(target, directory, table, base.crops, base.reference, threads)
+    for target in job.targets:
+        engine = build_engine(target, job.directory, table, base.crops, base.reference, job.threads)
         engines.append(engine)
         note(
             f"{engine.name}: {engine.report['int8_share_of_macs']:.1%} of the arithmetic in INT8, "
             f"centred cosine to float {engine.report['centred_cosine']:.4f}"
         )
-    return engines
+    return tuple(engines)
 
 
-def _manifest(
-    options: ExportOptions,
-    directory: Path,
-    weights: Path,
-    base: _Float,
-    engines: list[Int8Engine],
-    images: CalibrationImages,
-    targets: tuple[str, ...],
-    why: str,
-) -> Manifest:
+def _manifest(job: _Job, base: _Float, engines: tuple[Int8Engine, ...]) -> Manifest:
+    options = job.options
     provenance: dict[str, Any] = {
         "edgereid": edgereid.__version__,
         "command": list(options.command),
         "versions": {"python": platform.python_version(), **_versions()},
         "weights": {
-            "file": weights.name,
-            "sha256": sha256(weights),
+            "file": job.weights.name,
+            "sha256": sha256(job.weights),
             "shipped": options.weights is None,
         },
         "parity": {name: parity.to_json() for name, parity in base.parity.items()},
-        "parity_images": {"source": images.source, "number": len(base.crops)},
-        "targets": why,
+        "parity_images": {"source": job.images.source, "number": len(base.crops)},
+        "targets": job.why,
     }
-    files = list(base.files)
+    files = [*base.files, *(file for engine in engines for file in engine.files)]
     if options.int8:
-        files.append(describe_file(directory / CALIBRATION_FILE, "calibration"))
+        files.append(describe_file(job.directory / CALIBRATION_FILE, "calibration"))
         provenance["calibration"] = {
-            "source": images.source,
-            "images": min(options.images, len(images.paths)),
-            "digest": images.digest,
-            "table": sha256(directory / CALIBRATION_FILE),
+            "source": job.images.source,
+            "images": min(options.images, len(job.images.paths)),
+            "table": files[-1].sha256,
             "method": options.method,
             "percentile": options.percentile if options.method == "percentile" else None,
             "seed": options.seed,
         }
         provenance["int8"] = {engine.name: dict(engine.report) for engine in engines}
-    for engine in engines:
-        files += engine.files
     return Manifest(
         network=options.network,
         feature_size=base.reference.shape[1],
         preprocessing=base.preprocessing,
         files=tuple(files),
-        targets=targets,
+        targets=job.targets,
         precision={engine.name: dict(engine.precision) for engine in engines},
         provenance=provenance,
     )
@@ -213,8 +200,6 @@ def _manifest(
 def _versions() -> dict[str, str]:
     found = {}
     for package in _PACKAGES:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found

@@ -18,7 +18,7 @@ _RECTIFIERS = ("Relu", "Clip")
 class Placement:
     """What is quantised in one graph for one target."""
 
-    activations: Mapping[str, str]  # tensor -> the tensor whose range it takes (itself, or a pool's)
+    activations: Mapping[str, str]  # tensor -> the one whose range it takes: itself, or a pool's
     weights: Mapping[str, int]  # initializer -> axis of its output channels
     precision: Mapping[str, str]  # node -> "int8", "int8 weights" or "f32"
     reasons: Mapping[str, str]  # node with weights that stays float -> why
@@ -139,7 +139,7 @@ def _precision(
     """The precision asked for, by node; rectifiers go with the layer before them."""
     found: dict[str, str] = {}
     for node in graph.nodes:
-        data = [n for n in node.input[: 2 if node.op_type == "Add" else 1]]
+        data = list(node.input[: 2 if node.op_type == "Add" else 1])
         fused = [n in activations or _is_int8(graph.producer.get(n), found) for n in data]
         if node.op_type in _ARITHMETIC:
             int8 = _quantised(node, activations, weights, graph)
@@ -154,7 +154,8 @@ def _precision(
 
 def _is_int8(node: Any, found: Mapping[str, str]) -> bool:
     """Whether a tensor comes straight from 8-bit arithmetic, so that the next step fuses."""
-    return node is not None and node.op_type in ("Conv", "Add") and found.get(node.name) == "int8"
+    fuses = node is not None and node.op_type in ("Conv", "Add", *_RECTIFIERS)
+    return fuses and found.get(node.name) == "int8"
 
 
 def _int8_share(graph: Graph, precision: Mapping[str, str]) -> float:

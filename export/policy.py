@@ -45,12 +45,12 @@ OPENVINO = PlacementPolicy(
     depthwise=True,
     group_multiple=1,
     reasons={
-        "nonnegative": "after ReLU the unsigned grid has twice the levels, and x86 multiplies u8 by s8",
+        "nonnegative": "twice the levels after ReLU, and x86 multiplies u8 by s8",
         "signed": "a zero point costs no time here, and a lopsided tensor keeps all its levels",
-        "weight_only": "the head's weights are a seventh of the file and its arithmetic is nothing",
+        "weight_only": "the head is a seventh of the file; its arithmetic is nothing",
         "residual_of": "the convolution's own output fuses with the sum as it is",
-        "outputs_of": "OpenVINO writes 8 bits wherever the next layer reads them, without being told",
-        "depthwise": "a float depthwise layer between 8-bit ones converts twice: measured slower",
+        "outputs_of": "OpenVINO writes 8 bits by itself where the next layer reads them",
+        "depthwise": "a float depthwise layer between 8-bit ones converts twice",
     },
 )
 
@@ -68,7 +68,7 @@ ONNXRUNTIME = PlacementPolicy(
     reasons={
         "nonnegative": "u8 activations by s8 weights is the fast kernel on x86",
         "signed": "a fused operator needs one type on both sides, so signed tensors are u8 as well",
-        "weight_only": "the head's weights are a seventh of the file and its arithmetic is nothing",
+        "weight_only": "the head is a seventh of the file; its arithmetic is nothing",
         "outputs_of": "an operator runs in 8 bits only between DequantizeLinear and QuantizeLinear",
         "depthwise": "a float depthwise layer would break the chain of 8-bit operators",
     },
@@ -88,9 +88,9 @@ TENSORRT = PlacementPolicy(
     reasons={
         "nonnegative": "explicit quantisation is signed and symmetric, zero point 0",
         "weight_only": "the embedding head stays FP16",
-        "residual_of": "with the identity input in INT8, convolution, sum and ReLU fuse into one kernel",
+        "residual_of": "with an INT8 identity, convolution, sum and ReLU fuse into one kernel",
         "pools": "MaxPool commutes with Q/DQ and needs none; AveragePool does not",
-        "depthwise": "INT8 depthwise kernels can be slower than FP16, or missing: off until measured",
+        "depthwise": "INT8 depthwise kernels can be slower than FP16, or missing",
         "group_multiple": "INT8 convolutions need groups of a multiple of 4 channels",
     },
 )

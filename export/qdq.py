@@ -23,9 +23,7 @@ from edgereid.export.policy import PlacementPolicy
 MIN_OPSET = 13  # the first with scales per channel
 
 
-def quantize(
-    model: Any, table: CalibrationTable, policy: PlacementPolicy
-) -> tuple[Any, Placement]:
+def quantize(model: Any, table: CalibrationTable, policy: PlacementPolicy) -> tuple[Any, Placement]:
     """A quantised copy of an onnx.ModelProto, and what was placed where.
 
     Raises InputError when the model's operator set is too old or the table is not of this model.
@@ -96,7 +94,9 @@ class _Writer:
         self.constants |= {f"{name}/scale": np.asarray(scale), point: np.asarray(zero)}
         parameters = [f"{name}/scale", point]
         self.behind[name] = [
-            helper.make_node("QuantizeLinear", [name, *parameters], [f"{name}/q"], name=f"{name}/q"),
+            helper.make_node(
+                "QuantizeLinear", [name, *parameters], [f"{name}/q"], name=f"{name}/q"
+            ),
             helper.make_node(
                 "DequantizeLinear", [f"{name}/q", *parameters], [f"{name}/dq"], name=f"{name}/dq"
             ),

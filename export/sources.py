@@ -21,7 +21,7 @@ _IMAGES_PER_ID = 3  # drawn once in each camera; not everybody passes all four
 
 
 def weights_file(options: ExportOptions) -> Path:
-    """The user's weights, or those that the package ships. Raises InputError when there are none."""
+    """The user's weights, or those that the package ships; raises InputError without either."""
     if options.weights is not None:
         if not options.weights.is_file():
             raise InputError(f"{options.weights} is no file: give weights as .safetensors.")

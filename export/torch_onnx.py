@@ -8,8 +8,8 @@ norm is folded into the convolution or linear layer before it; training heads ar
 from __future__ import annotations
 
 import copy
-import io
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from edgereid.errors import InputError
-from edgereid.files import write_bytes
+from edgereid.files import atomic_path
 from edgereid.images import Preprocessing
 from edgereid.models.registry import Network, build, entry
 
@@ -70,7 +70,7 @@ def fold_batch_norm(module: nn.Module) -> None:
     if not isinstance(module, nn.Sequential):
         return
     names = list(module._modules)
-    for first, second in zip(names, names[1:], strict=False):
+    for first, second in pairwise(names):
         layer, norm = module._modules[first], module._modules[second]
         if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
             module._modules[first] = fuse_conv_bn_eval(layer, norm)
@@ -88,20 +88,19 @@ def export_onnx(network: Network, input_size: tuple[int, int], path: Path) -> No
     """
     folded = copy.deepcopy(network).eval()
     fold_batch_norm(folded)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
+    with atomic_path(path) as file, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own deprecation, tracing of shapes
         torch.onnx.export(
             folded,
             (torch.zeros(2, 3, *input_size),),
-            buffer,
+            file,
             opset_version=OPSET,
             dynamo=False,
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
         )
-    write_bytes(path, tidy(buffer.getvalue()).SerializeToString(deterministic=True))
+        file.write_bytes(tidy(file.read_bytes()).SerializeToString(deterministic=True))
 
 
 def tidy(serialized: bytes) -> Any:

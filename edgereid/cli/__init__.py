@@ -1,1 +1,1 @@
-"""The command line: one file a command; a command turns flags into options and calls one function."""
+"""The command line: one file a command, which turns flags into options and calls one function."""

@@ -22,7 +22,7 @@ The engines take turns in one run. Exit code 1: a quantized engine breaks the ac
 
 DEFAULT_MAX_MAP_DROP = 0.5
 #: Flag -> (default, with --quick).
-TIMING = {"min_time": (3.0, 0.5), "min_count": (100, 20), "max_time": (45.0, 8.0)}
+TIMING = {"min_time": (3.0, 0.5), "min_count": (100, 20), "max_time": (30.0, 8.0)}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("how long to measure, per batch size").add_argument
     add("--min-time", type=float, metavar="S", help="at least so many seconds an engine (3)")
     add("--min-count", type=int, metavar="N", help="at least so many runs an engine (100)")
-    add("--max-time", type=float, metavar="S", help="limit for all engines together (45)")
+    add("--max-time", type=float, metavar="S", help="limit for all engines together (30)")
     add("--quick", action="store_true", help="0.5 s, 20 runs, limit 8 s: a rough look")
     add("--seed", type=int, default=0, metavar="N", help="order of turns, choice of crops (0)")
     add = parser.add_argument_group("output").add_argument

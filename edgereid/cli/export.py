@@ -18,9 +18,9 @@ batch 1, odd and large. --int8 calibrates on training images, places Q/DQ as eac
 builds the engines and refuses any that has collapsed."""
 _EXAMPLES = """\
 examples:
-  edgereid export dslnet                                       dslnet/ with model.onnx
-  edgereid export dslnet --int8                                dslnet-int8/, calibrated on drawn images
-  edgereid export dslnet --int8 --calib market1501             on the training split of a dataset
+  edgereid export dslnet                             dslnet/ with model.onnx
+  edgereid export dslnet --int8                      dslnet-int8/, calibrated on drawn images
+  edgereid export dslnet --int8 --calib market1501   on the training split of a dataset
   edgereid export dslnet --weights run/weights.safetensors --int8 --calib market1501
 """
 

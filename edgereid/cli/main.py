@@ -44,8 +44,12 @@ COMMANDS = {
     "synth": Command("edgereid.cli.synth", "draw a built-in data set in the Market-1501 layout"),
     "train": Command("edgereid.cli.train", "train a network"),
     "profile": Command("edgereid.cli.profile", "count parameters and multiply-adds per stage"),
-    "export": Command("edgereid.cli.export", "write ONNX, calibrate, quantize, build engines: a bundle"),
-    "bench": Command("edgereid.cli.bench", "measure latency and accuracy of engines, give a verdict"),
+    "export": Command(
+        "edgereid.cli.export", "write ONNX, calibrate, quantize, build engines: a bundle"
+    ),
+    "bench": Command(
+        "edgereid.cli.bench", "measure latency and accuracy of engines, give a verdict"
+    ),
 }
 
 #: Third-party packages that only some commands need, and the extra that installs each.
@@ -97,7 +101,8 @@ def _missing_package(error: ModuleNotFoundError) -> MissingRuntimeError | None:
     if package not in EXTRAS:
         return None
     return MissingRuntimeError(
-        f'{package} is not installed and this command needs it: pip install "edgereid[{EXTRAS[package]}]".'
+        f"{package} is not installed and this command needs it: "
+        f'pip install "edgereid[{EXTRAS[package]}]".'
     )
 
 

@@ -14,7 +14,9 @@ HELP = "Count a network's parameters and multiply-adds per stage, beside the pap
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", help="a registered network, for example dslnet")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of a table"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +37,13 @@ def render(result: Profile) -> str:
     published = result.published
     outputs = {} if published is None else published.outputs
     rows = [
-        [s.name, _size(s.output), _size(outputs.get(s.name, ())), f"{s.parameters:,}", f"{s.macs:,}"]
+        [
+            s.name,
+            _size(s.output),
+            _size(outputs.get(s.name, ())),
+            f"{s.parameters:,}",
+            f"{s.macs:,}",
+        ]
         for s in result.stages
     ]
     rows.append(["total", "", "", f"{result.parameters:,}", f"{result.macs:,}"])

@@ -20,7 +20,7 @@ REDUCTION = 16  # of the fusion's two-layer gate
 
 
 class DenseLayer(nn.Sequential):
-    """H_k of eq. 1: pointwise then depthwise 3x3, batch norm, ReLU: (B, m, H, W) -> (B, m, H, W)."""
+    """H_k of eq. 1: pointwise, depthwise 3x3, batch norm, ReLU: (B, m, H, W) -> (B, m, H, W)."""
 
     def __init__(self, m: int) -> None:
         super().__init__(
@@ -119,7 +119,9 @@ class DSLNet(Network):
         if num_ids is not None:
             self.classifier = nn.Linear(feature_size, num_ids)
             if aux_head:
-                self.aux = nn.Sequential(Embedding(c2, feature_size), nn.Linear(feature_size, num_ids))
+                self.aux = nn.Sequential(
+                    Embedding(c2, feature_size), nn.Linear(feature_size, num_ids)
+                )
         init_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:

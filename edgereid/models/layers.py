@@ -47,7 +47,7 @@ def global_average_pool(x: Tensor) -> Tensor:
 
 
 def init_weights(module: nn.Module) -> None:
-    """Kaiming normal (fan out) for convolutions, N(0, 0.01) for linear layers, 1/0 for batch norm."""
+    """Kaiming normal (fan out) for convolutions, N(0, 0.01) for linear layers, 1/0 for norms."""
     for m in module.modules():
         if isinstance(m, nn.Conv2d):
             nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")

@@ -11,7 +11,13 @@ import pytest
 
 from edgereid import __version__
 from edgereid.cli import main as cli
-from edgereid.errors import EdgeReidError, InputError, IntegrityError, MissingRuntimeError, StorageError
+from edgereid.errors import (
+    EdgeReidError,
+    InputError,
+    IntegrityError,
+    MissingRuntimeError,
+    StorageError,
+)
 
 
 def _raise(error: BaseException) -> object:
@@ -37,7 +43,11 @@ def _raise(error: BaseException) -> object:
         (StorageError("full"), 6, "edgereid: error: full\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 6, "the disk is full"),
         (KeyboardInterrupt(), 130, "edgereid: interrupted.\n"),
-        (ModuleNotFoundError("No module named 'openvino'", name="openvino"), 4, "edgereid[openvino]"),
+        (
+            ModuleNotFoundError("No module named 'openvino'", name="openvino"),
+            4,
+            "edgereid[openvino]",
+        ),
         (ModuleNotFoundError("x", name="onnx.checker"), 4, "edgereid[export]"),
     ],
 )
@@ -56,14 +66,18 @@ def test_an_error_is_one_line_and_an_exit_code(
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "x"), ModuleNotFoundError("y", name="y"), ZeroDivisionError()])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "x"), ModuleNotFoundError("y", name="y"), ZeroDivisionError()]
+)
 def test_a_bug_is_not_hidden(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli.importlib, "import_module", lambda name: _raise(error))
     with pytest.raises(type(error)):
         cli.main(["profile"])
 
 
-def test_no_command_and_an_unknown_command_are_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_command_and_an_unknown_command_are_wrong_use(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for argv in ([], ["exprot"]):
         with pytest.raises(SystemExit) as stop:
             cli.main(argv)
@@ -79,7 +93,9 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("command", sorted(cli.COMMANDS))
-def test_every_command_has_help_that_describes_it(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_that_describes_it(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
     assert stop.value.code == 0
@@ -96,7 +112,9 @@ def test_help_of_the_program_imports_no_command() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(json.loads(done.stderr))
-    assert loaded.isdisjoint({"numpy", "torch", "onnx", "onnxruntime", "openvino", "PIL", "tabulate"})
+    assert loaded.isdisjoint(
+        {"numpy", "torch", "onnx", "onnxruntime", "openvino", "PIL", "tabulate"}
+    )
     assert loaded.isdisjoint({c.module for c in cli.COMMANDS.values()})
 
 

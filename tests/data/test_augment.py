@@ -71,7 +71,7 @@ def test_erasing_changes_one_rectangle_of_the_asked_area_and_aspect(
     # rounding the two sides to whole pixels moves the area by at most (h + w) / 2 + 1/4
     slack = (h + w) / 2 + 0.25
     assert 0.02 * height * width - slack <= h * w <= 0.4 * height * width + slack
-    assert 0.3 <= (h + 0.5) / (w - 0.5)
+    assert (h + 0.5) / (w - 0.5) >= 0.3
     assert (h - 0.5) / (w + 0.5) <= 3.3
 
 

@@ -75,7 +75,9 @@ def test_every_part_of_a_block_has_its_parameters(
 
 
 @pytest.mark.parametrize(("ids", "parameters"), [(751, 2_305_101), (1041, 2_453_871)])
-def test_with_a_classifier_the_count_is_that_of_the_specification(ids: int, parameters: int) -> None:
+def test_with_a_classifier_the_count_is_that_of_the_specification(
+    ids: int, parameters: int
+) -> None:
     assert _count(DSLNet(num_ids=ids, aux_head=False)) == parameters
 
 
@@ -100,7 +102,8 @@ def test_grouped_convolutions_equal_one_small_network_per_stream() -> None:
     for k in range(n):
         w1 = css.fc1.weight[k * hidden : (k + 1) * hidden, :, 0, 0]
         w2 = css.fc2.weight[k * m : (k + 1) * m, :, 0, 0]
-        assert css.fc1.bias is not None and css.fc2.bias is not None
+        assert css.fc1.bias is not None
+        assert css.fc2.bias is not None
         b1, b2 = css.fc1.bias[k * hidden : (k + 1) * hidden], css.fc2.bias[k * m : (k + 1) * m]
         a = v[:, k * m // n : (k + 1) * m // n]
         logits.append(torch.relu(a @ w1.T + b1) @ w2.T + b2)
@@ -115,7 +118,7 @@ def test_streams_that_do_not_divide_the_channels_are_refused() -> None:
 
 
 def test_the_dense_group_sums_what_came_before() -> None:
-    """eq. 1 with every H_k the identity: x_k = 2^(k-1) x_0, so the taps are 2, 8 and 32 times x_0."""
+    """eq. 1 with every H_k the identity: x_k = 2^(k-1) x_0: the taps are 2, 8, 32 times x_0."""
     block = DSL(12, 12).eval()
     block.reduce = nn.Identity()
     block.dense = nn.ModuleList(nn.Identity() for _ in range(6))
@@ -157,7 +160,9 @@ def test_the_heads_do_not_change_the_feature() -> None:
 
 
 def test_an_unknown_network_is_refused_with_what_exists() -> None:
-    with pytest.raises(UsageError, match=r"unknown network 'dslnett'.*Did you mean 'dslnet'.*Known: "):
+    with pytest.raises(
+        UsageError, match=r"unknown network 'dslnett'.*Did you mean 'dslnet'.*Known: "
+    ):
         build("dslnett")
 
 

@@ -1,0 +1,73 @@
+"""Collecting: the histograms are those of the activations, batch by batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgereid.calibration.collect import collect
+from edgereid.calibration.histogram import Histogram
+from edgereid.errors import InputError
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+IMAGES = np.random.default_rng(0).normal(size=(10, 3, 4, 4)).astype(np.float32)
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """images -> Relu "a" -> Log "b" -> ReduceSum "features"; Log of zero is minus infinity."""
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [
+            helper.make_node("Relu", ["images"], ["a"]),
+            helper.make_node("Log", ["a"], ["b"]),
+            helper.make_node("Exp", ["b"], ["c"]),
+            helper.make_node("ReduceMean", ["c"], ["features"], axes=[2, 3], keepdims=0),
+        ],
+        "net",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, 4, 4])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 3])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    return tmp_path / "net.onnx"
+
+
+def batches(size: int) -> list[NDArray[np.float32]]:
+    return [IMAGES[i : i + size] for i in range(0, len(IMAGES), size)]
+
+
+@pytest.mark.parametrize("size", [1, 4, 10])
+def test_histograms_are_those_of_the_activations_in_any_batch_size(
+    network: Path, size: int
+) -> None:
+    found = collect(network, batches(size), ["images", "a", "features"], threads=2)
+    relu = np.maximum(IMAGES, 0)
+    for name, values in {"images": IMAGES, "a": relu}.items():
+        want = Histogram(name)
+        want.add(values)
+        assert np.array_equal(found[name].counts, want.counts)
+        assert (found[name].low, found[name].high) == (want.low, want.high)
+    assert found["features"].count == 30
+    assert found["features"].high == pytest.approx(relu.mean((2, 3)).max(), rel=1e-5)
+
+
+def test_the_first_tensor_that_is_no_number_is_named(network: Path) -> None:
+    with pytest.raises(InputError, match="tensor 'b' holds NaN or infinity"):
+        collect(network, batches(4), ["c", "b", "a"], threads=1)
+
+
+def test_a_tensor_of_another_network_is_refused(network: Path) -> None:
+    with pytest.raises(InputError, match="no tensor 'zz'"):
+        collect(network, batches(4), ["a", "zz"], threads=1)
+
+
+def test_no_images_are_refused(network: Path) -> None:
+    with pytest.raises(InputError, match="at least one"):
+        collect(network, [], ["a"], threads=1)

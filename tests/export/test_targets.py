@@ -1,0 +1,69 @@
+"""Which runtimes an export builds for, and the options that are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgereid.calibration.thresholds import METHODS as KNOWN_METHODS
+from edgereid.errors import MissingRuntimeError, UsageError
+from edgereid.export.options import METHODS, TARGETS, ExportOptions, default_out
+from edgereid.export.policy import POLICIES
+from edgereid.export.targets import choose_targets
+
+
+def having(*packages: str) -> Any:
+    return lambda name: name in packages
+
+
+def test_auto_takes_what_is_installed_and_says_so() -> None:
+    targets, why = choose_targets("auto", is_installed=having("openvino", "onnxruntime"))
+    assert targets == ("onnxruntime", "openvino")
+    assert why == (
+        "target auto: onnxruntime and openvino, as installed here; not installed: tensorrt"
+    )
+    assert choose_targets("auto", is_installed=having("tensorrt"))[0] == ("tensorrt",)
+
+
+def test_a_named_target_that_is_missing_says_what_to_install() -> None:
+    with pytest.raises(MissingRuntimeError, match=r"pip install 'edgereid\[openvino\]'"):
+        choose_targets("openvino", is_installed=having("onnxruntime"))
+    with pytest.raises(MissingRuntimeError, match="no runtime is installed"):
+        choose_targets("auto", is_installed=having())
+
+
+def test_tensorrt_can_be_prepared_anywhere_and_says_that_nothing_was_tried() -> None:
+    targets, why = choose_targets("tensorrt", is_installed=having())
+    assert targets == ("tensorrt",)
+    assert "built on the device" in why
+    assert "nothing of it was tried here" in why
+
+
+def test_the_names_in_the_help_are_those_that_exist() -> None:
+    assert set(TARGETS) == set(POLICIES)
+    assert set(METHODS) == set(KNOWN_METHODS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "osnet.onnx"}, "osnet.onnx is an ONNX file"),
+        ({"target": "tflite"}, "unknown target 'tflite': auto, onnxruntime, openvino, tensorrt"),
+        ({"int8": True, "weights": Path("w.safetensors")}, "needs --calib"),
+        ({"images": 0}, "0 calibration images"),
+        ({"threads": 0}, "0 threads"),
+        ({"method": "kl"}, "unknown method 'kl'"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_at_once(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        ExportOptions(**{"network": "dslnet", "out": Path("x"), **changes})
+
+
+def test_a_bundle_is_named_after_its_network() -> None:
+    assert default_out("dslnet", int8=True) == Path("dslnet-int8")
+    assert default_out("dslnet", int8=False) == Path("dslnet")
