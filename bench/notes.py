@@ -111,7 +111,7 @@ def notes(result: BenchResult) -> list[str]:
         *_unstable(result),
         *_precisions(result),
         *_accuracy(result),
-        *(f"inputs: {result.inputs}" for _ in [0] if result.dataset is None),
+        *([f"inputs: {result.inputs}"] if result.dataset is None else []),
         *result.warnings,
         *(f"left out: {x.label}: {x.reason.rstrip('.')}" for x in result.left_out),
     ]

@@ -128,7 +128,7 @@ def accuracy(result: BenchResult) -> str:
         if (a := row.accuracy) is not None:
             shares = (a.rank1, a.rank5, a.rank10, a.mean_ap, a.mean_inp)
             rows.append([row.label, *(f"{100 * share:.2f}" for share in shares)])
-    return _simple(names, rows) if rows else ""
+    return _simple(names, rows)
 
 
 def machine(result: BenchResult) -> str:

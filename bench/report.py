@@ -43,7 +43,7 @@ def page(result: BenchResult, verdict: Verdict) -> str:
         _notes(notes(result)),
         "<h2>All statistics</h2>",
         statistics(result),
-        accuracy(result),
+        *(["<h2>Accuracy in full, points</h2>", accuracy(result)] if result.dataset else []),
         "<h2>Engines</h2>",
         engines(result),
         "<h2>Machine</h2>",

@@ -15,6 +15,7 @@ from edgereid.bench.standing import (
     shippable,
     slower_than_float_at,
 )
+from edgereid.bench.stats import MIN_ROUNDS_FOR_INTERVAL
 from edgereid.bench.wording import (
     change,
     interval,
@@ -81,7 +82,8 @@ def _ship(row: Row, group: Sequence[Row], where: Sequence[int], result: BenchRes
     reference = next((r for r in group if r.key == row.reference), None)
     if reference is not None and row.file != reference.file:
         parts.append(f"file {100 * row.bytes / reference.bytes:.0f} % of float")
-    return f"SHIP {title(row)}: {'; '.join(p for p in parts if p)}.{_doubt(row, result)}"
+    doubts = _doubt(row, result) + _haste(row, where)
+    return f"SHIP {title(row)}: {'; '.join(p for p in parts if p)}.{doubts}"
 
 
 def _speeds(row: Row, group: Sequence[Row], where: Sequence[int]) -> str:
@@ -113,6 +115,18 @@ def _doubt(row: Row, result: BenchResult) -> str:
     return (
         f" Not settled: the 95 % interval of the change in mAP, {interval(row.drop)}, reaches "
         f"beyond the budget with {row.drop.queries} queries of {row.drop.identities} persons."
+    )
+
+
+def _haste(row: Row, where: Sequence[int]) -> str:
+    """Whether too few rounds were measured to say how sure a ratio is."""
+    few = {b: r for b in where if (r := row.latency[b].ratio) is not None and r.low is None}
+    if not few:
+        return ""
+    rounds = listing([f"{ratio.rounds} at batch {b}" for b, ratio in few.items()])
+    return (
+        f" Not settled: rounds of turns {rounds}, {MIN_ROUNDS_FOR_INTERVAL} are needed to tell how "
+        "sure a speed is: raise --max-time."
     )
 
 

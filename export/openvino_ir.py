@@ -45,6 +45,7 @@ def write_ir(onnx_path: Path, xml_path: Path) -> None:
         whole = Path(folder) / "engine.xml"
         try:
             model = ov.Core().read_model(str(onnx_path))
+            _simplify(model)
             _fold_weight_reshapes(model)
             _share_constants(model)
             model.validate_nodes_and_infer_types()
@@ -66,6 +67,16 @@ def _require_complete(description: bytes, weights: bytes, path: Path) -> None:
         raise StorageError(
             f"cannot write {path}: OpenVINO's files were cut off (is the disk full?)."
         )
+
+
+def _simplify(model: Any) -> None:
+    """OpenVINO's own simplifications, which its reader of ONNX files leaves out.
+
+    ``openvino.convert_model`` makes them too, but reports each use to its maker over the network.
+    """
+    from openvino._offline_transformations import apply_moc_transformations
+
+    apply_moc_transformations(model, cf=False, smart_reshape=True)
 
 
 def _source(op: Any, port: int) -> Any:

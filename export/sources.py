@@ -59,6 +59,7 @@ def training_images(options: ExportOptions, count: int) -> Iterator[CalibrationI
     )
     with tempfile.TemporaryDirectory(prefix="edgereid-calibration-") as folder:
         root = Path(folder) / "data"
-        synthesise(root, drawing, progress=progress)
+        # In this process: it takes seconds, and worker processes would import a caller's script.
+        synthesise(root, drawing, workers=1, progress=progress)
         chosen = choose_images(root, count, options.seed)
         yield replace(chosen, source=f"drawn by edgereid synth, seed {seed}")

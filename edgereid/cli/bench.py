@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgereid.errors import UsageError
+from edgereid.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from edgereid.bench.options import BenchOptions
@@ -65,11 +66,12 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs(out, args.html)
     result = run_bench(options)
     verdict = judge(result)
-    write_result(out, result)
     if args.json:
         sys.stdout.write(dump_json(summary(result, verdict, out)))
     else:
         sys.stdout.write(text(result, verdict, notes(result)))
+    sys.stdout.flush()  # what was measured is seen even if the files cannot be written
+    write_result(out, result)
     note(f"all samples: {out}")
     if args.html is not None:
         from edgereid.bench.report import write_report
@@ -128,6 +130,11 @@ def _check_outputs(out: Path, html: Path | None) -> None:
     for path in filter(None, (out, html)):
         if path.is_dir():
             raise UsageError(f"{path} is a folder: name a file to write.")
+        home = next(parent for parent in path.resolve().parents if parent.exists())
+        if not os.access(home, os.W_OK):
+            raise StorageError(
+                f"cannot write {path}: no permission in {home}; choose another name."
+            )
     if html is not None:
         import matplotlib  # noqa: F401
 

@@ -84,7 +84,9 @@ def _command(args: argparse.Namespace, recipe: str, whole_paths: bool = False) -
     def path(value: Path) -> str:
         return str(value) if whole_paths else value.name
 
-    words = ["edgereid", "train", args.network, "--recipe", recipe]
+    own_file = recipe.endswith(".json")
+    words = ["edgereid", "train", args.network]
+    words += ["--recipe", path(Path(recipe)) if own_file else recipe]
     words += ["--data", path(args.data), "--out", path(args.out)]
     words += [w for s in args.set for w in ("--set", s)]
     for flag in ("epochs", "seed", "threads"):

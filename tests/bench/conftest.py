@@ -139,9 +139,11 @@ class RowSpec:
     runs_as: str = ""
 
 
-def _row(spec: RowSpec, reference: RowSpec | None) -> Row:
-    timed = {b: samples_of(ms) for b, ms in spec.ms.items()}
-    base = {} if reference is None else {b: samples_of(ms) for b, ms in reference.ms.items()}
+def _row(spec: RowSpec, reference: RowSpec | None, rounds: int) -> Row:
+    timed = {b: samples_of(ms, rounds) for b, ms in spec.ms.items()}
+    base = (
+        {} if reference is None else {b: samples_of(ms, rounds) for b, ms in reference.ms.items()}
+    )
     accuracy = None
     if spec.mean_ap is not None:
         accuracy = Accuracy(0.9, 0.96, 0.98, spec.mean_ap, 0.5, "protocol", (0.5, 1.0), (2, 1))
@@ -174,10 +176,10 @@ def _row(spec: RowSpec, reference: RowSpec | None) -> Row:
 
 
 def _result(
-    specs: Sequence[RowSpec], reference: int | None = 0, budget: float = 0.5
+    specs: Sequence[RowSpec], reference: int | None = 0, budget: float = 0.5, rounds: int = 12
 ) -> BenchResult:
     chosen = None if reference is None else specs[reference]
-    rows = tuple(_row(spec, chosen) for spec in specs)
+    rows = tuple(_row(spec, chosen, rounds) for spec in specs)
     measured = any(row.accuracy is not None for row in rows)
     absent = Reading(None, "not there")
     options = BenchOptions((Path("dslnet-int8"),), max_map_drop=budget, latency=LatencyOptions())

@@ -165,6 +165,14 @@ def test_a_drop_that_is_not_settled_is_called_so(make_result: Make, row_spec: An
     assert "400 queries of 100 persons" in verdict.sentences[0]
 
 
+def test_a_speed_from_few_rounds_is_called_unsettled(make_result: Make, row_spec: Any) -> None:
+    settled = make_result(rows(row_spec))
+    assert "Not settled" not in judge(settled).sentences[0]
+    hasty = make_result(rows(row_spec), rounds=3)
+    sentence = judge(hasty).sentences[0]
+    assert "Not settled: rounds of turns 3 at batch 1 and 3 at batch 16" in sentence
+
+
 def test_a_tie_is_called_a_tie(make_result: Make, row_spec: Any) -> None:
     verdict = judge(make_result(rows(row_spec, bf16={"ms": {1: 8.0, 16: 90.0}})))
     assert any("At batch 1" in s and "as fast within the noise" in s for s in verdict.sentences)

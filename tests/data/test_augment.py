@@ -21,9 +21,7 @@ from edgereid.images import Preprocessing, normalise, resize
 
 SIZE = Preprocessing(32, 16)
 NONE = Augmentation(flip=0.0)
-ALL = Augmentation(
-    flip=0.5, zoom=0.2, pad=0.1, erase=0.5, brightness=0.3, contrast=0.3, gain=0.2
-)
+ALL = Augmentation(flip=0.5, zoom=0.2, pad=0.1, erase=0.5, brightness=0.3, contrast=0.3, gain=0.2)
 
 
 def picture(seed: int = 0) -> Image.Image:

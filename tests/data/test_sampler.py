@@ -19,7 +19,9 @@ def labels_of(counts: list[int], seed: int = 0) -> np.ndarray:
 
 
 @settings(max_examples=80, deadline=None)
-@given(counts=COUNTS, identities=st.integers(1, 3), images=st.integers(1, 5), seed=st.integers(0, 99))
+@given(
+    counts=COUNTS, identities=st.integers(1, 3), images=st.integers(1, 5), seed=st.integers(0, 99)
+)
 def test_every_batch_has_p_people_with_k_images_and_every_image_is_visited(
     counts: list[int], identities: int, images: int, seed: int
 ) -> None:

@@ -21,7 +21,9 @@ class Builder:
     constants: list[Any] = field(default_factory=list)
 
     def op(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
-        self.nodes.append(onnx.helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        self.nodes.append(
+            onnx.helper.make_node(kind, list(inputs), [name], name=name, **attributes)
+        )
         return name
 
     def constant(self, name: str, value: Any) -> str:

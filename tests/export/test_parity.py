@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -65,7 +67,7 @@ def test_an_engine_that_depends_on_the_order_fails() -> None:
 
     def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
         out = network(x)
-        steps = [place[b.tobytes()] - place[a.tobytes()] for a, b in zip(x, x[1:], strict=False)]
+        steps = [place[b.tobytes()] - place[a.tobytes()] for a, b in itertools.pairwise(x)]
         return out if all(s == 1 for s in steps) else out + np.float32(0.1)
 
     with pytest.raises(InputError, match="does not agree"):

@@ -132,11 +132,13 @@ def test_the_tensorrt_model_obeys_its_rules(small: Any, table: CalibrationTable)
     pairs = [n for n in graph.nodes if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
     for node in pairs:
         zero = graph.weights[node.input[2]]
-        assert zero.dtype == np.int8 and not zero.any(), node.name
+        assert zero.dtype == np.int8, node.name
+        assert not zero.any(), node.name
         assert (graph.weights[node.input[1]] > 0).all(), node.name
     for node in (n for n in pairs if n.input[0] in graph.weights):
         weight, scale = graph.weights[node.input[0]], graph.weights[node.input[1]]
-        assert weight.dtype == np.int8 and weight.ndim == 4
+        assert weight.dtype == np.int8
+        assert weight.ndim == 4
         assert [a.i for a in node.attribute if a.name == "axis"] == [0]
         assert scale.shape == (weight.shape[0],)
     for node in graph.nodes:
@@ -179,9 +181,7 @@ def test_the_bytes_of_a_quantised_model_do_not_change(make_small: Callable[..., 
     lows = {n: 0.0 if "relu" in n else -0.5 for n in names}
     table = CalibrationTable({n: Entry(lows[n], 2.0, 1, "minmax", ranges) for n in names})
     quantised, _ = quantize(model, table, OPENVINO)
-    parts = [
-        f"{n.op_type} {n.name} {list(n.input)} {list(n.output)}" for n in quantised.graph.node
-    ]
+    parts = [f"{n.op_type} {n.name} {list(n.input)} {list(n.output)}" for n in quantised.graph.node]
     parts += [
         f"{i.name} {i.data_type} {list(i.dims)} {hashlib.sha256(i.raw_data).hexdigest()[:8]}"
         for i in quantised.graph.initializer

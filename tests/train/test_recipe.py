@@ -139,7 +139,7 @@ def test_a_file_that_is_no_recipe_is_an_error(value: Any, message: str) -> None:
 
 
 def test_an_unknown_recipe_lists_what_exists(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="Did you mean 'dslnet-builtin'.*dslnet-etrihard"):
+    with pytest.raises(UsageError, match=r"Did you mean 'dslnet-builtin'.*dslnet-etrihard"):
         load("dslnet-buildin")
     path = tmp_path / "own.json"
     path.write_text(json.dumps({**load("dslnet-builtin").to_json(), "lr": 0.5}))
