@@ -57,7 +57,7 @@ class ScaleSelection(nn.Module):
         v = total.mean((2, 3), keepdim=True)  # (B, m, 1, 1)
         logits = self.fc2(self.relu(self.fc1(v)))  # (B, N*m, 1, 1)
         omega = logits.view(-1, self.streams, m, 1, 1).softmax(dim=1)  # over the streams
-        out = omega[:, 0] * streams[0]
+        out: Tensor = omega[:, 0] * streams[0]
         for n in range(1, self.streams):
             out = out + omega[:, n] * streams[n]
         return out  # (B, m, H, W)
