@@ -49,11 +49,9 @@ def render(result: Profile) -> str:
     rows.append(["total", "", "", f"{result.parameters:,}", f"{result.macs:,}"])
     if published is not None:
         rows.append(["paper", "", "", _rounded(published.parameters), _rounded(published.macs)])
-        deviations = (
-            _deviation(result.parameters, published.parameters),
-            _deviation(result.macs, published.macs),
-        )
-        rows.append(["deviation", "", "", *deviations])
+        ours = (result.parameters, result.macs)
+        theirs = (published.parameters, published.macs)
+        rows.append(["deviation", "", "", *map(_deviation, ours, theirs)])
     table = tabulate(
         rows,
         headers=["stage", "output", "paper's", "parameters", "MACs"],
