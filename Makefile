@@ -6,7 +6,7 @@ STAMP := $(VENV)/.edgereid-installed
 DEMO := build/demo
 PYTEST_FLAGS ?=
 # One line per step says what is going on; pip itself is silent unless something fails.
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt \
   $(wildcard edgereid/native/src/*.cpp) $(wildcard edgereid/native/src/*.hpp)
 
@@ -21,8 +21,8 @@ setup: $(STAMP)  ## make .venv with everything pinned, and build the kernels
 
 demo: setup  ## the main job: draw data, export DSLNet to INT8, bench it, give a verdict
 	$(BIN)/edgereid synth $(DEMO)/data
-	$(BIN)/edgereid export dslnet --int8 --calib $(DEMO)/data --data $(DEMO)/data --out $(DEMO)/dslnet-int8
-	$(BIN)/edgereid bench $(DEMO)/dslnet-int8 --data $(DEMO)/data --html $(DEMO)/report.html
+	$(BIN)/edgereid export dslnet --int8 --calib $(DEMO)/data --force --out $(DEMO)/dslnet-int8
+	$(BIN)/edgereid bench $(DEMO)/dslnet-int8 --data $(DEMO)/data --record --html $(DEMO)/report.html
 
 test: setup  ## run all tests: C++ with ctest, Python with pytest
 	@echo "== C++ kernels, without Python"

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgereid.errors import InputError, MissingRuntimeError, StorageError
-from edgereid.files import write_bytes
+from edgereid.files import atomic_path, write_bytes
 
 _MAX_SHARED_BYTES = 4096  # scales and shapes; weights are never equal
 _AUTOMATIC_NAME = re.compile(r"[A-Za-z]+_\d+")
@@ -41,22 +41,25 @@ def write_ir(onnx_path: Path, xml_path: Path) -> None:
         raise MissingRuntimeError(
             "the target openvino needs OpenVINO: pip install 'edgereid[openvino]'."
         ) from error
-    with tempfile.TemporaryDirectory(prefix=".ir-", dir=xml_path.parent) as folder:
+    try:
+        model = ov.Core().read_model(str(onnx_path))
+        _simplify(model)
+        _fold_weight_reshapes(model)
+        _share_constants(model)
+        model.validate_nodes_and_infer_types()
+    except RuntimeError as error:
+        line = str(error).strip().splitlines()[-1]
+        raise InputError(f"OpenVINO cannot convert {onnx_path}: {line}") from error
+    with (
+        atomic_path(xml_path) as file,
+        tempfile.TemporaryDirectory(prefix=".ir-", dir=xml_path.parent) as folder,
+    ):
         whole = Path(folder) / "engine.xml"
-        try:
-            model = ov.Core().read_model(str(onnx_path))
-            _simplify(model)
-            _fold_weight_reshapes(model)
-            _share_constants(model)
-            model.validate_nodes_and_infer_types()
-            ov.save_model(model, str(whole), compress_to_fp16=False)
-        except RuntimeError as error:
-            line = str(error).strip().splitlines()[-1]
-            raise InputError(f"OpenVINO cannot convert {onnx_path}: {line}") from error
+        ov.save_model(model, str(whole), compress_to_fp16=False)
         weights, description = whole.with_suffix(".bin").read_bytes(), whole.read_bytes()
-    _require_complete(description, weights, xml_path)
-    write_bytes(xml_path.with_suffix(".bin"), weights)
-    write_bytes(xml_path, compact_xml(description))
+        _require_complete(description, weights, xml_path)
+        write_bytes(xml_path.with_suffix(".bin"), weights)
+        file.write_bytes(compact_xml(description))
 
 
 def _require_complete(description: bytes, weights: bytes, path: Path) -> None:

@@ -75,7 +75,10 @@ def export_bundle(options: ExportOptions) -> Bundle:
     Raises UsageError, InputError (parity, collapse, unusable images or weights),
     MissingRuntimeError and StorageError; ``options.out`` is then as it was.
     """
-    targets, why = choose_targets(options.target)
+    from edgereid.models import registry
+
+    registry.entry(options.network)
+    targets, why = choose_targets(options.target, options.int8)
     decision = Decision(options.method, options.percentile)
     weights = weights_file(options)
     threads = options.threads or usable_cpus()

@@ -15,7 +15,7 @@ def installed(package: str) -> bool:
 
 
 def choose_targets(
-    target: str, *, is_installed: Callable[[str], bool] = installed
+    target: str, int8: bool, *, is_installed: Callable[[str], bool] = installed
 ) -> tuple[tuple[str, ...], str]:
     """The targets, and one line that says why.
 
@@ -31,11 +31,13 @@ def choose_targets(
             )
         missing = [t for t in TARGETS if t not in found]
         rest = f"; not installed: {', '.join(missing)}" if missing else ""
-        return found, f"target auto: {' and '.join(found)}, as installed here{rest}"
+        as_it_is = "" if int8 else " (model.onnx serves them all)"
+        return found, f"target auto: {' and '.join(found)}{as_it_is}, as installed here{rest}"
     if target == "tensorrt":
+        model = "tensorrt.onnx (Q/DQ)" if int8 else "model.onnx"
         return (target,), (
-            "target tensorrt: tensorrt.onnx (Q/DQ) is written; the plan has to be built on the "
-            "device that will run it, and nothing of it was tried here"
+            f"target tensorrt: {model} is written; the plan has to be built from it on the device "
+            "that will run it, and nothing of it was tried here"
         )
     if not is_installed(target):
         raise MissingRuntimeError(

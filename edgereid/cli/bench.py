@@ -49,21 +49,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("output").add_argument
     add("--out", type=Path, metavar="FILE", help="result file (NAME.bench.json beside PATH)")
     add("--html", type=Path, metavar="FILE", help="write a self-contained page, too")
+    add("--record", action="store_true", help="write the accuracy into the bundle's manifest")
     add("--json", action="store_true", help="print one JSON object instead of the table")
 
 
 def run(args: argparse.Namespace) -> int:
     from edgereid.bench.notes import notes
+    from edgereid.bench.record import bundle_to_record, record
     from edgereid.bench.result import write_result
     from edgereid.bench.run import run_bench
     from edgereid.bench.table import text
     from edgereid.bench.verdict import judge
     from edgereid.files import dump_json
+    from edgereid.manifest import MANIFEST
     from edgereid.progress import note
 
     options = options_of(args)
     out = args.out or default_out(args.paths[0])
     _check_outputs(out, args.html)
+    bundle = bundle_to_record(args.paths, args.data) if args.record else None
     result = run_bench(options)
     verdict = judge(result)
     if args.json:
@@ -73,6 +77,9 @@ def run(args: argparse.Namespace) -> int:
     sys.stdout.flush()  # what was measured is seen even if the files cannot be written
     write_result(out, result)
     note(f"all samples: {out}")
+    if bundle is not None:
+        record(bundle, result)
+        note(f"accuracy recorded: {bundle.directory / MANIFEST}")
     if args.html is not None:
         from edgereid.bench.report import write_report
 

@@ -26,7 +26,7 @@ examples:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from edgereid.export.options import CALIBRATION_IMAGES, DEFAULT_METHOD, METHODS, TARGETS
+    from edgereid.export.options import TARGETS
 
     add = parser.add_argument
     add("network", metavar="NETWORK", help="a network's name, such as dslnet")
@@ -40,6 +40,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"auto (what is installed), {', '.join(TARGETS)} (default: %(default)s)",
     )
     add("--threads", type=int, metavar="N", help="threads to use (default: all)")
+    _configure_quantization(parser)
+    parser.add_argument_group("output").add_argument(
+        "--json", action="store_true", help="print one JSON object"
+    )
+    parser.epilog = _EXAMPLES
+
+
+def _configure_quantization(parser: argparse.ArgumentParser) -> None:
+    from edgereid.export.options import CALIBRATION_IMAGES, DEFAULT_METHOD, METHODS
+
     add = parser.add_argument_group("quantization").add_argument
     add("--int8", action="store_true", help="quantize, and build engines for the targets")
     add("--calib", type=Path, metavar="DIR", help="dataset or folder of training crops")
@@ -63,10 +73,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--percentile", type=float, default=99.99, metavar="P", help="for --method percentile")
     add("--seed", type=int, default=0, metavar="N", help="choice of images (default: %(default)s)")
-    parser.add_argument_group("output").add_argument(
-        "--json", action="store_true", help="print one JSON object"
-    )
-    parser.epilog = _EXAMPLES
 
 
 def run(args: argparse.Namespace) -> int:

@@ -98,6 +98,18 @@ def test_files_that_were_cut_off_are_noticed(folder: Path, tmp_path: Path) -> No
             openvino_ir._require_complete(*cut, tmp_path)
 
 
+def test_a_disk_that_fills_up_is_named_as_the_cause(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error")  # all that OpenVINO says
+
+    monkeypatch.setattr("openvino.save_model", full)
+    with pytest.raises(StorageError, match="disk full"):
+        write_ir(folder / "int8.onnx", tmp_path / "e.xml")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_openvino_cannot_convert_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     with pytest.raises(InputError) as error:

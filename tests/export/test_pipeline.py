@@ -158,7 +158,7 @@ def test_tensorrt_gets_its_model_and_the_honest_word(
     made = export_bundle(replace(options, out=out, target="tensorrt"))
     (file,) = (f for f in made.manifest.files if f.precision == "int8")
     assert (file.name, file.role, file.runtime) == ("tensorrt.onnx", "data", None)
-    assert "built on the device" in capsys.readouterr().err
+    assert "built from it on the device" in capsys.readouterr().err
     assert "engine.onnx" not in listing(out)
 
 
@@ -234,6 +234,7 @@ def test_weights_with_a_value_that_is_no_number_are_refused(
         ({"weights": Path("none.safetensors")}, InputError, "is no file"),
         ({"weights": None}, InputError, "no weights are shipped for small-dslnet"),
         ({"network": "dslnett"}, UsageError, "unknown network"),
+        ({"network": "dslnett", "weights": None}, UsageError, "unknown network"),
         ({"calibration": Path("none")}, InputError, "is no folder"),
         ({"percentile": 3.0}, UsageError, r"percentile 3\.0"),
     ],

@@ -19,26 +19,28 @@ def having(*packages: str) -> Any:
 
 
 def test_auto_takes_what_is_installed_and_says_so() -> None:
-    targets, why = choose_targets("auto", is_installed=having("openvino", "onnxruntime"))
+    targets, why = choose_targets("auto", True, is_installed=having("openvino", "onnxruntime"))
     assert targets == ("onnxruntime", "openvino")
     assert why == (
         "target auto: onnxruntime and openvino, as installed here; not installed: tensorrt"
     )
-    assert choose_targets("auto", is_installed=having("tensorrt"))[0] == ("tensorrt",)
+    assert choose_targets("auto", True, is_installed=having("tensorrt"))[0] == ("tensorrt",)
 
 
 def test_a_named_target_that_is_missing_says_what_to_install() -> None:
     with pytest.raises(MissingRuntimeError, match=r"pip install 'edgereid\[openvino\]'"):
-        choose_targets("openvino", is_installed=having("onnxruntime"))
+        choose_targets("openvino", True, is_installed=having("onnxruntime"))
     with pytest.raises(MissingRuntimeError, match="no runtime is installed"):
-        choose_targets("auto", is_installed=having())
+        choose_targets("auto", True, is_installed=having())
 
 
 def test_tensorrt_can_be_prepared_anywhere_and_says_that_nothing_was_tried() -> None:
-    targets, why = choose_targets("tensorrt", is_installed=having())
+    targets, why = choose_targets("tensorrt", True, is_installed=having())
     assert targets == ("tensorrt",)
-    assert "built on the device" in why
+    assert why.startswith("target tensorrt: tensorrt.onnx (Q/DQ) is written")
+    assert "on the device" in why
     assert "nothing of it was tried here" in why
+    assert "model.onnx is written" in choose_targets("tensorrt", False, is_installed=having())[1]
 
 
 def test_the_names_in_the_help_are_those_that_exist() -> None:
