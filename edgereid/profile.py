@@ -1,56 +1,28 @@
 """Parameters and multiply-adds (MACs) of a network, stage by stage, counted with fvcore.
 
-Convention (the papers'): one multiply-add of a convolution or linear layer counts one; batch norm,
-activations, pooling and element-wise operators count nothing; training heads are left out; batch 1.
+Convention (the papers'): one multiply-add of a convolution, a linear layer or a matrix product
+counts one; batch norm, activations, pooling and element-wise operators count nothing; training
+heads are left out; batch 1.
 fvcore's own total adds 2 per batch-norm element; it is given beside ours, never mixed with it.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
-from edgereid.models.registry import Network, build, entry
+from edgereid.models.registry import Network, Published, build, entry
 
 CONVENTION = (
-    "1 multiply-add of a convolution or linear layer = 1 MAC; batch norm, activations, pooling and "
-    "element-wise operators not counted; training heads excluded; batch 1"
+    "1 multiply-add of a convolution, linear layer or matrix product = 1 MAC; batch norm, "
+    "activations, pooling and element-wise operators not counted; training heads excluded; batch 1"
 )
-_COUNTED = ("conv", "linear")
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedFigures:
-    """What the paper prints; None where it prints nothing."""
-
-    parameters: float | None
-    macs: float | None
-    source: str
-    outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)  # stage -> H x W, or D
-
-
-PUBLISHED = {
-    "dslnet": PublishedFigures(
-        1.9e6,
-        825.0e6,
-        "DSLNet, Table 1 (output sizes, and both totals; it prints no count per stage)",
-        {
-            "stem": (64, 32),
-            "s1": (64, 32),
-            "t1": (32, 16),
-            "s2": (32, 16),
-            "t2": (16, 8),
-            "s3": (16, 8),
-            "t3": (16, 8),
-            "fc": (512,),
-        },
-    ),
-}
+_COUNTED = ("conv", "linear", "matmul", "bmm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +46,7 @@ class Profile:
     macs: int
     fvcore_total: int
     unsupported: dict[str, int]
-    published: PublishedFigures | None
+    published: Published | None
 
     def to_json(self) -> dict[str, Any]:
         published = self.published
@@ -101,6 +73,7 @@ class Profile:
                 "parameters": published.parameters,
                 "macs": published.macs,
                 "source": published.source,
+                "deviation": published.deviation,
                 "outputs": {k: list(v) for k, v in published.outputs.items()},
             },
         }
@@ -108,11 +81,14 @@ class Profile:
 
 def profile(name: str) -> Profile:
     """Profile a registered network at its own input size. Raises UsageError on an unknown name."""
-    spec = entry(name).input
-    return profile_network(name, build(name), (3, spec.height, spec.width))
+    known = entry(name)
+    size = (3, known.input.height, known.input.width)
+    return profile_network(name, build(name), size, known.published)
 
 
-def profile_network(name: str, network: Network, size: tuple[int, int, int]) -> Profile:
+def profile_network(
+    name: str, network: Network, size: tuple[int, int, int], published: Published | None = None
+) -> Profile:
     """Profile ``network`` (inference form) on one image (3, H, W)."""
     network = copy.deepcopy(network).eval()  # fvcore hooks and traces: keep the caller's as it is
     x = torch.zeros(1, *size)
@@ -138,7 +114,7 @@ def profile_network(name: str, network: Network, size: tuple[int, int, int]) -> 
         macs=sum(int(by_module[""].get(op, 0)) for op in _COUNTED),
         fvcore_total=int(analysis.total()),
         unsupported={str(op): int(n) for op, n in sorted(analysis.unsupported_ops().items())},
-        published=PUBLISHED.get(name),
+        published=published,
     )
 
 

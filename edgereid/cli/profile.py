@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edgereid.models.registry import Published
     from edgereid.profile import Profile
 
 HELP = "Count a network's parameters and multiply-adds per stage, beside the paper's figures."
@@ -63,13 +64,20 @@ def render(result: Profile) -> str:
         table,
         f"convention: {CONVENTION}.",
         f"fvcore's own total, which adds batch norm: {result.fvcore_total:,}.",
+        *_origin(published),
     ]
-    if published is not None:
-        lines.append(f"paper: {published.source}.")
     if result.unsupported:
         uncounted = ", ".join(f"{op} ({n})" for op, n in result.unsupported.items())
         lines.append(f"operators fvcore does not count: {uncounted}.")
     return "\n".join(lines) + "\n"
+
+
+def _origin(published: Published | None) -> list[str]:
+    """Where the paper prints its figures, and why ours differ."""
+    if published is None:
+        return []
+    lines = [f"paper: {published.source}."]
+    return [*lines, f"deviation: {published.deviation}."] if published.deviation else lines
 
 
 def _size(shape: tuple[int, ...]) -> str:

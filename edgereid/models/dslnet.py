@@ -12,7 +12,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from edgereid.models.layers import CB, CBR, Embedding, global_average_pool, init_weights
-from edgereid.models.registry import InputSpec, Network, TrainOutput, register
+from edgereid.models.registry import InputSpec, Network, Published, TrainOutput, register
 
 LAYERS = 6  # H_1..H_6 of a dense group; 5 or 7 miss the published counts
 TAPS = (2, 4, 6)  # streams of the fusion: receptive fields 5, 9, 13
@@ -140,7 +140,24 @@ class DSLNet(Network):
         return TrainOutput(features=(feature,), logits=(self.classifier(feature),), aux_logits=aux)
 
 
-@register("dslnet", InputSpec(height=256, width=128), paper="Wang et al., ACCV 2020")
+PUBLISHED = Published(
+    parameters=1.9e6,
+    macs=825.0e6,
+    source="DSLNet, Table 1 (output sizes, and both totals; it prints no count per stage)",
+    outputs={
+        "stem": (64, 32),
+        "s1": (64, 32),
+        "t1": (32, 16),
+        "s2": (32, 16),
+        "t2": (16, 8),
+        "s3": (16, 8),
+        "t3": (16, 8),
+        "fc": (512,),
+    },
+)
+
+
+@register("dslnet", InputSpec(256, 128), paper="Wang et al., ACCV 2020", published=PUBLISHED)
 def dslnet(num_ids: int | None = None) -> Network:
     """DSLNet as published: 1,919,838 parameters, 824,986,152 multiply-adds."""
     return DSLNet(num_ids=num_ids)

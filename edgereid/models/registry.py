@@ -10,13 +10,15 @@ import difflib
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from edgereid.errors import UsageError
 
-_MODULES = ("edgereid.models.dslnet",)  # one file a paper
+_MODULES = (  # one file a paper
+    "edgereid.models.dslnet",
+)
 _ENTRIES: dict[str, Entry] = {}
 
 
@@ -28,6 +30,18 @@ class InputSpec:
     width: int
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the paper prints about a network; None where it prints nothing. ``outputs``: stage ->
+    (H, W) or (D,). ``deviation`` says, in words, where and why our counts differ."""
+
+    parameters: float | None
+    macs: float | None
+    source: str
+    outputs: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    deviation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +79,18 @@ class Entry:
     build: Builder
     input: InputSpec
     paper: str
+    published: Published | None = None
 
 
-def register(name: str, input: InputSpec, paper: str) -> Callable[[Builder], Builder]:
+def register(
+    name: str, input: InputSpec, paper: str, published: Published | None = None
+) -> Callable[[Builder], Builder]:
     """Register a function ``num_ids -> Network`` under ``name``."""
 
     def decorate(build: Builder) -> Builder:
         if name in _ENTRIES:
             raise ValueError(f"network {name!r} is registered twice")
-        _ENTRIES[name] = Entry(name, build, input, paper)
+        _ENTRIES[name] = Entry(name, build, input, paper, published)
         return build
 
     return decorate
