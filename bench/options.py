@@ -18,6 +18,7 @@ class BenchOptions:
 
     paths: tuple[Path, ...]
     data: Path | None = None
+    layout: str | None = None  # of the data; None: recognised
     batches: tuple[int, ...] = (1, 16)
     threads: int | None = None
     max_map_drop: float = 0.5

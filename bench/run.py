@@ -35,9 +35,9 @@ def run_bench(
     """
     candidates = resolve(options.paths, options.runtimes)
     if dataset is None and options.data is not None:
-        from edgereid.data.market1501 import load_dataset
+        from edgereid.data.layouts import open_dataset
 
-        dataset = load_dataset(options.data)
+        dataset = open_dataset(options.data, options.layout)
     described = None if dataset is None else _describe(dataset)
     with ExitStack() as stack:
         engine_options = EngineOptions(threads=options.threads, trust=options.trust)
@@ -87,7 +87,8 @@ def _accuracies(
 ) -> dict[str, Accuracy]:
     if dataset is None:
         return {}
-    from edgereid.bench.accuracy import Subject, measure_accuracies
+    from edgereid.bench.accuracy import measure_accuracies
+    from edgereid.evaluation.subject import Subject
 
     subjects = [Subject(o.engine, o.preprocessing, o.candidate.distance) for o in opened]
     found = measure_accuracies(subjects, dataset, batch_size)

@@ -17,7 +17,6 @@ from edgereid.errors import InputError
 from edgereid.files import sha256
 
 TEST_FOLDERS = ("query", "gallery", "bounding_box_test", "probe", "test")
-_TRAIN_FOLDER = "bounding_box_train"
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
@@ -30,9 +29,15 @@ class CalibrationImages:
 
 
 def choose_images(
-    root: Path, count: int, seed: int = 0, *, allow_test: bool = False
+    root: Path,
+    count: int,
+    seed: int = 0,
+    *,
+    allow_test: bool = False,
+    layout: str | None = None,
 ) -> CalibrationImages:
-    """At most ``count`` images of a dataset's training split, or of a plain folder of crops.
+    """At most ``count`` images of a dataset's training split, or of a plain folder of crops, which
+    is what is in no known ``layout`` (None: recognised).
 
     From a dataset they are spread evenly over identities, then over cameras. The same seed and
     files give the same choice. Raises InputError when there is no image, or when the folder is a
@@ -40,12 +45,12 @@ def choose_images(
     """
     if count < 1:
         raise InputError(f"{count} calibration images: at least 1 is needed.")
-    if not root.is_dir():
+    if not root.is_dir() and not root.is_file():
         raise InputError(f"{root} is no folder: give a dataset or a folder of training crops.")
-    if (root / _TRAIN_FOLDER).is_dir():
-        from edgereid.data.market1501 import load_dataset
+    from edgereid.data.layouts import LAYOUTS, open_dataset
 
-        dataset = load_dataset(root)
+    if layout is not None or root.is_file() or any(x.fits(root) for x in LAYOUTS.values()):
+        dataset = open_dataset(root, layout)
         paths = balanced(dataset.train, count, seed)
         return CalibrationImages(paths, f"training split of {dataset.name}")
     found = _folder_images(root, allow_test)

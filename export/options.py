@@ -24,6 +24,7 @@ class ExportOptions:
     target: str = "auto"
     weights: Path | None = None
     calibration: Path | None = None
+    layout: str | None = None  # of the calibration dataset; None: recognised
     images: int = CALIBRATION_IMAGES
     allow_test_images: bool = False
     method: str = DEFAULT_METHOD

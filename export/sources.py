@@ -40,7 +40,11 @@ def training_images(options: ExportOptions, count: int) -> Iterator[CalibrationI
     """At most ``count`` training images: the user's, or drawn ones in a temporary folder."""
     if options.calibration is not None:
         chosen = choose_images(
-            options.calibration, count, options.seed, allow_test=options.allow_test_images
+            options.calibration,
+            count,
+            options.seed,
+            allow_test=options.allow_test_images,
+            layout=options.layout,
         )
         if len(chosen.paths) < count:
             note(f"{options.calibration} has {len(chosen.paths)} images: all of them are used")

@@ -27,6 +27,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
         "profile.py",
         "engines/eager.py",
         "export/torch_onnx.py",
+        "evaluation/shard.py",
     ),
     "torchvision": ("models/", "train/"),
     "fvcore": ("profile.py",),
@@ -36,6 +37,9 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("engines/onnxruntime.py", "calibration/collect.py"),
     "openvino": ("engines/openvino.py", "export/openvino_ir.py"),
     "tensorrt": ("engines/tensorrt.py", "export/tensorrt_plan.py"),
+    "h5py": ("data/cuhk03_mat.py",),
+    "scipy": ("data/cuhk03_mat.py",),
+    "tensorboard": ("train/",),
     "matplotlib": ("bench/", "cli/bench.py"),  # the command checks for it before it measures
 }
 
@@ -50,11 +54,14 @@ LAYERS: dict[str, set[str]] = {
     "losses": {"errors", "models"},
     "engines": BASE | {"models"},  # the eager engine builds the network
     "profile": BASE | {"models"},
-    "train": BASE | MIDDLE | {"models", "losses"},
+    "evaluation": BASE | MIDDLE,
+    "train": BASE | MIDDLE | {"models", "losses", "evaluation"},
     "calibration": BASE | MIDDLE,
-    "export": BASE | MIDDLE | {"models", "calibration"},
-    "bench": BASE | MIDDLE,
-    "cli": BASE | MIDDLE | {"train", "profile", "export", "calibration", "bench", "models"},
+    "export": BASE | MIDDLE | {"models", "calibration", "evaluation"},
+    "bench": BASE | MIDDLE | {"evaluation"},
+    "cli": BASE
+    | MIDDLE
+    | {"train", "profile", "export", "calibration", "bench", "models", "evaluation"},
     "__main__": {"cli"},
     "": set(),  # edgereid/__init__.py
 }

@@ -30,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("paths", nargs="+", type=Path, metavar="PATH", help="a bundle or an engine file")
     add("--data", type=Path, metavar="DIR", help="dataset folder: adds accuracy and real crops")
+    add("--layout", metavar="NAME", help="of the dataset (default: recognised)")
     add("--batch", default="1,16", metavar="N,N", help="batch sizes (default 1,16)")
     add("--threads", type=int, metavar="N", help="threads an engine may use (default: all)")
     add(
@@ -101,6 +102,7 @@ def options_of(args: argparse.Namespace) -> BenchOptions:
     return BenchOptions(
         paths=tuple(args.paths),
         data=args.data,
+        layout=args.layout,
         batches=_batches(args.batch),
         threads=args.threads,
         max_map_drop=DEFAULT_MAX_MAP_DROP if args.max_map_drop is None else args.max_map_drop,

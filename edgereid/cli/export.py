@@ -53,6 +53,7 @@ def _configure_quantization(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("quantization").add_argument
     add("--int8", action="store_true", help="quantize, and build engines for the targets")
     add("--calib", type=Path, metavar="DIR", help="dataset or folder of training crops")
+    add("--layout", metavar="NAME", help="of that dataset (default: recognised)")
     add(
         "--calib-images",
         type=int,
@@ -99,6 +100,7 @@ def options_of(args: argparse.Namespace) -> ExportOptions:
         target=args.target,
         weights=args.weights,
         calibration=args.calib,
+        layout=args.layout,
         images=args.calib_images,
         allow_test_images=args.allow_test_images,
         method=args.method,

@@ -42,11 +42,13 @@ class Command:
 
 COMMANDS = {
     "synth": Command("edgereid.cli.synth", "draw a built-in data set in the Market-1501 layout"),
+    "data": Command("edgereid.cli.data", "count and check a data set in its official layout"),
     "train": Command("edgereid.cli.train", "train a network"),
     "profile": Command("edgereid.cli.profile", "count parameters and multiply-adds per stage"),
     "export": Command(
         "edgereid.cli.export", "write ONNX, calibrate, quantize, build engines: a bundle"
     ),
+    "eval": Command("edgereid.cli.eval", "measure retrieval accuracy by any protocol"),
     "bench": Command(
         "edgereid.cli.bench", "measure latency and accuracy of engines, give a verdict"
     ),
@@ -63,6 +65,8 @@ EXTRAS = {
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",
     "matplotlib": "bench",
+    "h5py": "cuhk03",
+    "scipy": "cuhk03",
 }
 
 

@@ -1,4 +1,4 @@
-"""``edgereid train``: train a network on a dataset in the Market-1501 layout."""
+"""``edgereid train``: train a network on a dataset."""
 
 from __future__ import annotations
 
@@ -9,33 +9,38 @@ from pathlib import Path
 
 HELP = "train a network; resumes exactly after Ctrl-C"
 
-#: Without --recipe: the paper's own schedule.
-_DEFAULT_RECIPE = "{network}-scratch"
+#: Without --recipe: the paper's own schedule, the first of these that exists.
+_DEFAULT_RECIPES = ("{network}-scratch", "{network}", "{network}-circle")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("network", metavar="NETWORK", help="name of the network, e.g. dslnet")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="dataset folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument(
-        "--recipe",
-        metavar="NAME|FILE",
-        help="a recipe of the package or a .json file (default: NETWORK-scratch, as in the paper)",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("network", metavar="NETWORK", help="name of the network, e.g. dslnet")
+    add("--data", type=Path, required=True, metavar="DIR", help="dataset folder")
+    add("--layout", metavar="NAME", help="of the dataset (default: recognised)")
+    add("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    add("--recipe", metavar="NAME|FILE", help="a recipe or a .json file (default: the paper's own)")
+    add(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         help="change one field of the recipe, e.g. --set lr=0.001; may be repeated",
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help="number of epochs")
-    parser.add_argument("--seed", type=int, metavar="S", help="seed of weights and batches")
-    parser.add_argument("--init", type=Path, metavar="FILE", help="start from .safetensors weights")
-    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    add("--epochs", type=int, metavar="N", help="number of epochs")
+    add("--seed", type=int, metavar="S", help="seed of weights and batches")
+    add("--init", type=Path, metavar="FILE", help="start from .safetensors weights")
+    add("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+    add(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where to train (default: a GPU where there is one)",
+    )
+    add("--tensorboard", action="store_true", help="write curves for TensorBoard into RUN")
+    add("--resume", action="store_true", help="continue the run in --out")
+    add("--json", action="store_true", help="print the result as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from edgereid.progress import note
     from edgereid.train import recipe as recipes
 
-    name = args.recipe or _DEFAULT_RECIPE.format(network=args.network)
+    name = args.recipe or _default_recipe(args.network, recipes.names())
     recipe = recipes.override(recipes.load(name), args.set)
     recipe = recipes.with_run(recipe, args.epochs, args.seed)
     if recipe.network != args.network:
@@ -59,10 +64,13 @@ def run(args: argparse.Namespace) -> int:
     options = TrainOptions(
         recipe=recipe,
         data=args.data,
+        layout=args.layout,
         out=args.out,
         init=args.init,
         threads=args.threads,
         resume=args.resume,
+        device=args.device,
+        tensorboard=args.tensorboard,
         command=_command(args, name),
     )
     try:
@@ -70,12 +78,20 @@ def run(args: argparse.Namespace) -> int:
     except StopRequested:
         note(f"saved. Resume with: {_command(args, name, whole_paths=True)} --resume")
         return EXIT_INTERRUPTED
+    if "weights" not in result:  # under torchrun process 0 reports
+        return 0
     if args.json:
         print(json.dumps(result))
     else:
         weights = args.out / "weights.safetensors"
         print(f"{describe_metrics(result['evaluation'])}  {weights}")
     return 0
+
+
+def _default_recipe(network: str, known: tuple[str, ...]) -> str:
+    dashed = network.replace("_", "-")
+    names = [pattern.format(network=dashed) for pattern in _DEFAULT_RECIPES]
+    return next((n for n in names if n in known), names[0])
 
 
 def _command(args: argparse.Namespace, recipe: str, whole_paths: bool = False) -> str:
@@ -89,8 +105,10 @@ def _command(args: argparse.Namespace, recipe: str, whole_paths: bool = False) -
     words += ["--recipe", path(Path(recipe)) if own_file else recipe]
     words += ["--data", path(args.data), "--out", path(args.out)]
     words += [w for s in args.set for w in ("--set", s)]
-    for flag in ("epochs", "seed", "threads"):
+    for flag in ("layout", "epochs", "seed", "threads"):
         value = getattr(args, flag)
         words += [] if value is None else [f"--{flag}", str(value)]
+    words += [] if args.device == "auto" else ["--device", args.device]
+    words += ["--tensorboard"] if args.tensorboard else []
     words += [] if args.init is None else ["--init", path(args.init)]
     return shlex.join(words)

@@ -28,7 +28,8 @@ class Augmentation:
     random place (the field's "resize by 1.125, then crop" is 0.125); ``pad`` shifts by up to this
     part of the height; ``brightness``, ``contrast`` and ``gain`` (one factor a channel: a colour
     cast) are half-widths of a factor around 1; ``erase_area`` and ``erase_aspect`` are ranges
-    (Zhong et al., "Random Erasing Data Augmentation").
+    (Zhong et al., "Random Erasing Data Augmentation"); the rectangle gets a random colour or, with
+    ``erase_mean``, the mean colour.
     """
 
     flip: float = 0.5
@@ -37,6 +38,7 @@ class Augmentation:
     erase: float = 0.0
     erase_area: tuple[float, float] = (0.02, 0.4)
     erase_aspect: tuple[float, float] = (0.3, 3.3)
+    erase_mean: bool = False
     brightness: float = 0.0
     contrast: float = 0.0
     gain: float = 0.0
@@ -93,7 +95,7 @@ def shift(x: Float, pad: int, rng: np.random.Generator) -> Float:
 
 
 def erase(x: Float, options: Augmentation, rng: np.random.Generator) -> None:
-    """Fill one random rectangle of (H, W, 3) in place with a random colour (ten tries to fit)."""
+    """Fill one random rectangle of (H, W, 3) in place with one colour (ten tries to fit)."""
     height, width = x.shape[:2]
     for _ in range(10):
         area = rng.uniform(*options.erase_area) * height * width
@@ -101,7 +103,7 @@ def erase(x: Float, options: Augmentation, rng: np.random.Generator) -> None:
         h, w = round(float(np.sqrt(area * aspect))), round(float(np.sqrt(area / aspect)))
         if 0 < h < height and 0 < w < width:
             top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
-            x[top : top + h, left : left + w] = rng.normal(size=3)
+            x[top : top + h, left : left + w] = 0.0 if options.erase_mean else rng.normal(size=3)
             return
 
 

@@ -20,7 +20,11 @@ except ImportError as error:
         "`pip install .` in the source folder (a C++17 compiler is needed)."
     ) from error
 
-__all__ = ["histogram_add", "match_ranks", "min_max"]
+__all__ = ["NearestTable", "ReciprocalEncoding", "histogram_add", "match_ranks", "min_max"]
+
+#: What k-reciprocal re-ranking is made of; see ``edgereid.retrieval.rerank``.
+NearestTable = _kernels.NearestTable
+ReciprocalEncoding = _kernels.ReciprocalEncoding
 
 
 def match_ranks(

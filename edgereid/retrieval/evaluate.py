@@ -23,6 +23,7 @@ from edgereid.retrieval.metrics import (
     trapezoid_average_precision,
 )
 from edgereid.retrieval.protocol import Judgement, judge
+from edgereid.retrieval.rerank import ReRanking, reranked_blocks
 from edgereid.retrieval.result import CMC_RANKS, RetrievalResult
 
 Ints = NDArray[np.int64]
@@ -46,13 +47,15 @@ def evaluate(
     metric: str = "cosine",
     ap: str = "precision",
     threads: int | None = None,
+    reranking: ReRanking | None = None,
 ) -> RetrievalResult:
     """Rank the gallery for every query and score it.
 
     Features are (Q, D) and (G, D), used as float32; ids are integers (Q,) and (G,): person id -1 is
     junk, 0 a distractor. ``metric`` is "cosine" or "euclidean", ``ap`` "precision" or "trapezoid".
-    ``threads`` None: as many as this process may use. Memory beyond the features: a copy of them
-    and some 32 MiB of distances.
+    ``threads`` None: as many as this process may use. ``reranking``: neighbours are all queries and
+    all of the gallery but junk. Memory beyond the features: a copy of them and some 32 MiB of
+    distances.
 
     Raises InputError for arrays that are empty, not finite or do not fit together, and when no
     query has a true match; UsageError for an unknown ``metric`` or ``ap``.
@@ -70,10 +73,27 @@ def evaluate(
         _labels("query", query_pids, query_camids, len(query)),
         _labels("gallery", gallery_pids, gallery_camids, len(gallery)),
     )
-    distances = blocks(
-        _select(query, judgement.query_index), _select(gallery, judgement.gallery_index), metric
-    )
-    return _score(distances, judgement, len(query), f"{metric} distance", ap, threads)
+    chosen = _select(gallery, judgement.gallery_index)
+    threads = usable_processors() if threads is None else threads
+    words = f"{metric} distance"
+    if reranking is not None:
+        # Every query is a neighbour, judged or not; those without a match are left out at the end.
+        distances = _rows_of(
+            reranked_blocks(query, chosen, reranking, metric, threads), judgement.query_index
+        )
+        words = f"{words}, {reranking}"
+    else:
+        own = chosen is not gallery
+        distances = blocks(_select(query, judgement.query_index), chosen, metric, own)
+    return _score(distances, judgement, len(query), words, ap, threads)
+
+
+def _rows_of(distances: Iterable[tuple[int, Floats]], index: Ints) -> Iterator[tuple[int, Floats]]:
+    """The rows of ``index`` (ascending), numbered anew."""
+    for start, block in distances:
+        low, high = np.searchsorted(index, [start, start + len(block)])
+        if low < high:
+            yield int(low), _select(block, index[low:high] - start)
 
 
 def evaluate_distances(
@@ -109,7 +129,7 @@ def _score(
     if ap not in AVERAGE_PRECISION:
         raise UsageError(f"average precision {ap!r} is unknown: {', '.join(AVERAGE_PRECISION)}.")
     average, words = AVERAGE_PRECISION[ap]
-    threads = _usable_processors() if threads is None else threads
+    threads = usable_processors() if threads is None else threads
     ranks = np.concatenate(list(_ranks(distances, judgement, threads)))
     offsets = judgement.matches.offsets
     first = first_match(ranks, offsets)
@@ -128,7 +148,8 @@ def _score(
     )
 
 
-def _usable_processors() -> int:
+def usable_processors() -> int:
+    """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

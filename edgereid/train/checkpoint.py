@@ -14,7 +14,7 @@ from edgereid.errors import InputError, UsageError
 from edgereid.files import write_bytes
 
 CHECKPOINT = "last.pt"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(slots=True)
@@ -25,6 +25,7 @@ class Progress:
     step: int = 0
     loss_sum: float = 0.0  # over the steps of this epoch
     seconds: float = 0.0  # spent on the steps of this epoch
+    waiting: float = 0.0  # seconds, for data, beside them
     best_map: float = -1.0
     curves: list[dict[str, Any]] = field(default_factory=list)  # one entry a finished epoch
 
@@ -37,7 +38,9 @@ class Checkpoint:
     progress: Progress
     model: dict[str, Any]
     optimizer: dict[str, Any]
-    rng: torch.Tensor
+    rng: list[dict[str, torch.Tensor]]  # of every process; "cpu" and, on a GPU, "cuda"
+    average: dict[str, Any]  # of weights, SWA
+    scaler: dict[str, Any]  # of the loss, in f16
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -50,6 +53,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "model": checkpoint.model,
         "optimizer": checkpoint.optimizer,
         "rng": checkpoint.rng,
+        "average": checkpoint.average,
+        "scaler": checkpoint.scaler,
     }
     buffer = io.BytesIO()  # torch reports a full disk as RuntimeError; write_bytes as StorageError
     torch.save(value, buffer)
@@ -68,6 +73,8 @@ def load(path: Path) -> Checkpoint:
             model=value["model"],
             optimizer=value["optimizer"],
             rng=value["rng"],
+            average=value["average"],
+            scaler=value["scaler"],
         )
     except FileNotFoundError as error:
         raise UsageError(f"{path} does not exist: start the run without --resume.") from error

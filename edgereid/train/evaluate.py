@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from edgereid.data.types import ImageRecord, ReidDataset
 from edgereid.errors import InputError
+from edgereid.evaluation.group import share
 from edgereid.images import Preprocessing, iter_batches
 from edgereid.models.registry import Network
 from edgereid.progress import progress
 from edgereid.retrieval import evaluate
+from edgereid.train.processes import Processes
 
 BATCH = 32
 
@@ -37,6 +39,7 @@ def extract_features(
     """
     modes = [(m, m.training) for m in network.modules()]
     network.eval()
+    device = next(network.parameters()).device
     batches = iter_batches(paths, preprocessing, BATCH, workers=1)
     out: list[NDArray[np.float32]] = []
     try:
@@ -44,7 +47,7 @@ def extract_features(
             for batch in progress(batches, label=label, total=-(-len(paths) // BATCH)):
                 between()
                 x = torch.from_numpy(batch).contiguous(memory_format=torch.channels_last)
-                out.append(network(x).numpy())
+                out.append(network(x.to(device)).cpu().numpy())
     finally:
         for module, mode in modes:
             module.training = mode
@@ -58,14 +61,21 @@ def evaluate_network(
     dataset: ReidDataset,
     preprocessing: Preprocessing,
     between: Callable[[], None] = _nothing,
+    group: Processes | None = None,
 ) -> dict[str, Any]:
     """Rank-1, -5, -10, -20, mAP and mINP (0..1) on the dataset's query and gallery: single query,
-    cosine. Raises InputError when the dataset has no query or no gallery."""
+    cosine. Several processes of a ``group`` extract features of a share of the batches each and all
+    get the figures. Raises InputError when the dataset has no query or no gallery."""
     if not dataset.query or not dataset.gallery:
         raise InputError(f"{dataset.root} has no query or no gallery images: nothing to evaluate.")
 
     def features(name: str, records: Sequence[ImageRecord]) -> NDArray[np.float32]:
-        return extract_features(network, [r.path for r in records], preprocessing, between, name)
+        paths = [r.path for r in records]
+        if group is None or group.size == 1:
+            return extract_features(network, paths, preprocessing, between, name)
+        mine = share(len(paths), BATCH, group.rank, group.size)
+        own = extract_features(network, [paths[i] for i in mine], preprocessing, between, name)
+        return np.concatenate(group.gather(own))
 
     result = evaluate(
         features("query", dataset.query),

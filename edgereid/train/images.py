@@ -111,13 +111,18 @@ def load_ahead(
     augmentation: Augmentation,
     preprocessing: Preprocessing,
     workers: int = 1,
+    share: slice = slice(None),
 ) -> Iterator[LoadedBatch]:
-    """Load ``batches[first:]`` in order, ``workers + 1`` of them ahead of the consumer."""
+    """Load ``batches[first:]`` in order, ``workers + 1`` of them ahead of the consumer.
+
+    ``share`` are the rows of every batch that this process wants; they are the same whoever asks.
+    """
 
     def load(step: int) -> LoadedBatch:
         size = len(batches[step])
         positions = range(step * size, (step + 1) * size)
-        return images.load(batches[step], positions, epoch, seed, augmentation, preprocessing)
+        mine = batches[step][share]
+        return images.load(mine, positions[share], epoch, seed, augmentation, preprocessing)
 
     steps = iter(range(first, len(batches)))
     with ThreadPoolExecutor(workers) as pool:

@@ -7,7 +7,6 @@ PyTorch, same number of threads).
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,21 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from edgereid.data.sampler import Batch, identity_batches, shuffled_batches
+from edgereid.errors import UsageError
 from edgereid.images import Preprocessing
-from edgereid.models.registry import Network, TrainOutput
-from edgereid.progress import note, progress
+from edgereid.models.registry import Network
+from edgereid.progress import progress
 from edgereid.train import checkpoint as checkpoints
 from edgereid.train.checkpoint import CHECKPOINT, Checkpoint, Progress
-from edgereid.train.diagnose import divergence
 from edgereid.train.images import LoadedBatch, TrainingImages, load_ahead
 from edgereid.train.interrupt import Interrupt, StopRequested
-from edgereid.train.log import EpochLog
-from edgereid.train.optimise import freeze_all_but_heads, loss, make_optimizer
+from edgereid.train.log import EpochLog, epoch_entry
+from edgereid.train.optimise import freeze_all_but_heads, make_optimizer
+from edgereid.train.processes import Processes
 from edgereid.train.recipe import Recipe
+from edgereid.train.step import Stepper, rng_state, set_rng_state
+from edgereid.train.swa import WeightAverage, reestimate_batch_norm
+from edgereid.train.synced_norm import sync_batch_norm
 
+ALONE = Processes(torch.device("cpu"))
 Evaluate = Callable[[], dict[str, Any]]
 
 
@@ -53,12 +56,26 @@ class Task:
 class Trainer:
     """Runs a ``Task`` from its beginning or from its last checkpoint."""
 
-    def __init__(self, task: Task, log: EpochLog, interrupt: Interrupt) -> None:
+    def __init__(
+        self, task: Task, log: EpochLog, interrupt: Interrupt, group: Processes = ALONE
+    ) -> None:
         self.task = task
         self.log = log
         self.interrupt = interrupt
-        self.network: Network = task.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.group = group
+        self.network: Network = task.network.to(  # type: ignore[call-overload]
+            group.device, memory_format=torch.channels_last
+        )
+        if group.size > 1:
+            if task.recipe.identities % group.size:
+                raise UsageError(
+                    f"recipe: identities is {task.recipe.identities}: not a multiple of the "
+                    f"{group.size} processes."
+                )
+            sync_batch_norm(self.network)
         self.optimizer = make_optimizer(self.network, task.recipe)
+        self.stepper = Stepper(self.network, self.optimizer, task.recipe, group)
+        self.average = WeightAverage()
         self.progress = Progress()
 
     def save(self) -> None:
@@ -68,20 +85,29 @@ class Trainer:
             progress=self.progress,
             model=self.network.state_dict(),
             optimizer=self.optimizer.state_dict(),
-            rng=torch.get_rng_state(),
+            rng=self.group.gather(rng_state(self.group.device)),
+            average=self.average.state_dict(),
+            scaler=self.stepper.scaler.state_dict(),
         )
-        checkpoints.save(self.task.out / CHECKPOINT, state)
+        self.group.first_does(lambda: checkpoints.save(self.task.out / CHECKPOINT, state))
 
     def restore(self) -> None:
         """Continue from ``last.pt``. Raises UsageError when it belongs to another run."""
         path = self.task.out / CHECKPOINT
         state = checkpoints.load(path)
         checkpoints.check_same_run(path, state.identity, self.task.identity)
+        if len(state.rng) != self.group.size:
+            raise UsageError(
+                f"{path} was written by {len(state.rng)} processes: resume with as many, "
+                f"not with {self.group.size}."
+            )
         self.network.load_state_dict(state.model)
         self.optimizer.load_state_dict(state.optimizer)
-        torch.set_rng_state(state.rng)
+        self.average.load_state_dict(state.average)
+        self.stepper.scaler.load_state_dict(state.scaler)
+        set_rng_state(state.rng[self.group.rank], self.group.device)
         self.progress = state.progress
-        self.log.write(self.progress.curves)
+        self.group.first_does(lambda: self.log.write(self.progress.curves))
 
     def run(self, evaluate: Evaluate | None, on_best: Callable[[], None]) -> None:
         """Train to the last epoch.
@@ -99,6 +125,16 @@ class Trainer:
                 raise
             self._close_epoch(metrics, on_best)
 
+    def finish(self) -> None:
+        """Where the recipe averages weights: the network gets their mean and the batch-norm
+        statistics that belong to it. The checkpoint keeps the last weights."""
+        if not self.average.count:
+            return
+        epoch = self.task.recipe.epochs  # a stream of variations of its own
+        self.average.load_mean(self.network)
+        loaded = self._load(self._batches(epoch), 0, epoch)
+        reestimate_batch_norm(self.network, (self.stepper.tensors(b)[0] for b in loaded))
+
     def _batches(self, epoch: int) -> list[Batch]:
         r, images = self.task.recipe, self.task.images
         if r.by_identity(epoch):
@@ -110,54 +146,39 @@ class Trainer:
         p, recipe = self.progress, self.task.recipe
         batches = self._batches(p.epoch)
         freeze_all_but_heads(self.network, self.task.deployable, p.epoch < recipe.freeze_epochs)
+        self.stepper.begin_epoch()
         label = f"epoch {p.epoch + 1}/{recipe.epochs}"
-        remaining = len(batches) - p.step
-        for batch in progress(self._load(batches), label=label, total=remaining):
+        loaded = self._load(batches, p.step, p.epoch)
+        left = time.perf_counter()
+        for batch in progress(loaded, label=label, total=len(batches) - p.step):
             start = time.perf_counter()
-            value = self._step(batch, p.epoch + p.step / len(batches))
-            p.loss_sum += value
-            p.seconds += time.perf_counter() - start
+            p.waiting += start - left
+            p.loss_sum += self._step(batch, p.epoch + p.step / len(batches))
+            left = time.perf_counter()
+            p.seconds += left - start
             p.step += 1
-            self.interrupt.check()
+            self._stop_if_asked()
 
-    def _load(self, batches: list[Batch]) -> Iterator[LoadedBatch]:
-        p, recipe = self.progress, self.task.recipe
+    def _load(self, batches: list[Batch], first: int, epoch: int) -> Iterator[LoadedBatch]:
+        recipe = self.task.recipe
         return load_ahead(
             self.task.images,
             batches,
-            p.step,
-            p.epoch,
+            first,
+            epoch,
             recipe.seed,
             recipe.augmentation,
-            sized(self.task.preprocessing, recipe, p.epoch),
+            sized(self.task.preprocessing, recipe, min(epoch, recipe.epochs - 1)),
+            share=self.group.share(recipe.identities * recipe.images),
         )
 
     def _step(self, batch: LoadedBatch, t: float) -> float:
-        recipe, epoch = self.task.recipe, self.progress.epoch
-        x = torch.from_numpy(batch.images).permute(0, 3, 1, 2)  # NHWC in memory: channels last
-        y = torch.from_numpy(batch.labels)
-        for group in self.optimizer.param_groups:
-            group["lr"] = recipe.lr_at(t)
-        self.optimizer.zero_grad(set_to_none=True)
-        total = loss(self._forward(x), y, recipe, epoch)
-        value = float(total.detach())
-        finite = math.isfinite(value)
-        if finite:
-            total.backward()  # type: ignore[no-untyped-call]
-            limit = recipe.clip_norm or math.inf
-            norm = nn.utils.clip_grad_norm_(self.network.parameters(), limit)
-            finite = bool(torch.isfinite(norm))
-        if not finite:
-            at = f"epoch {epoch + 1}, step {self.progress.step + 1}"
-            raise divergence(self.network, lambda: self._forward(x), value, at)
-        self.optimizer.step()
-        return value
+        return self.stepper.step(batch, t, self.progress.epoch, self.progress.step)
 
-    def _forward(self, x: Tensor) -> TrainOutput:
-        bf16 = self.task.recipe.precision == "bf16"
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            output: TrainOutput = self.network.forward_train(x)
-        return output
+    def _stop_if_asked(self) -> None:
+        """Ctrl-C, in whichever process, stops all of them after the same step."""
+        if self.group.mean_and_any(0.0, self.interrupt.requested)[1]:
+            raise StopRequested
 
     def _metrics(self, evaluate: Evaluate | None) -> dict[str, Any] | None:
         every = self.task.recipe.eval_every
@@ -166,22 +187,13 @@ class Trainer:
         return evaluate() if due and evaluate is not None else None
 
     def _close_epoch(self, metrics: dict[str, Any] | None, on_best: Callable[[], None]) -> None:
-        p, recipe = self.progress, self.task.recipe
-        size = recipe.size_at(p.epoch)
-        images = p.step * recipe.identities * recipe.images
-        entry: dict[str, Any] = {
-            "epoch": p.epoch + 1,
-            "loss": p.loss_sum / max(1, p.step),
-            "lr": recipe.lr_at(p.epoch),
-            "height": size.height,
-            "width": size.width,
-            "images": images,
-            "seconds": round(p.seconds, 3),
-            "images_per_s": round(images / p.seconds, 2) if p.seconds else 0.0,
-        }
+        p = self.progress
+        entry = epoch_entry(p, self.task.recipe)
         if metrics is not None:
             entry["evaluation"] = metrics
         best = metrics is not None and metrics["map"] > p.best_map
+        if self.task.recipe.closes_cycle(p.epoch):
+            self.average.add(self.network)
         self.progress = Progress(
             epoch=p.epoch + 1,
             best_map=metrics["map"] if metrics is not None and best else p.best_map,
@@ -189,9 +201,8 @@ class Trainer:
         )
         self.save()
         if best:
-            on_best()
-        self.log.write(self.progress.curves)
-        note(self.log.describe(entry))
+            self.group.first_does(on_best)
+        self.group.first_does(lambda: self.log.close_epoch(self.progress.curves))
 
 
 def sized(preprocessing: Preprocessing, recipe: Recipe, epoch: int) -> Preprocessing:

@@ -9,13 +9,15 @@ import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edgereid.data.augment import Augmentation
 from edgereid.errors import UsageError
 from edgereid.files import read_json
+from edgereid.train.fields import typed
+from edgereid.train.schedules import SCHEDULES, WARMUPS, Timetable, cyclic_cosine, scheduled
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -52,18 +54,35 @@ class Recipe:
     momentum: float = 0.9  # of sgd
     betas: tuple[float, float] = (0.9, 0.99)  # of adam, amsgrad, adamw
     weight_decay: float = 5e-4
+    clip_norm: float = 0.0
+    backbone: tuple[str, ...] = ()  # beginnings of the names of the pretrained parameters
+    backbone_lr: float = 1.0  # their learning rate as a part of the others'
+    spectral_norm: bool = False  # of every convolution
+    # learning rate
+    schedule: str = "cosine"
+    milestones: tuple[float, ...] = ()  # of multi-step, in epochs
+    decay: float = 0.1  # at every milestone
+    warmup: str = "linear"
     warmup_epochs: float = 0.0
     freeze_epochs: int = 0  # the first epochs train the classifier only (fine-tuning)
-    clip_norm: float = 0.0
+    # the last swa_cycles * swa_cycle_epochs epochs: weights averaged at the end of every cycle
+    swa_cycles: int = 0
+    swa_cycle_epochs: int = 35
+    swa_lr: float = 0.03  # the first cycle's peak
+    swa_decay: float = 0.7  # of the peak, cycle by cycle
     # losses
     label_smoothing: float = 0.0
+    ce_reduce: str = "sum"  # over the classifiers; "mean"
     aux_weight: float = 0.4
     triplet: str = "none"
     triplet_weight: float = 0.5
     triplet_start: float = 0.0
     margin: float = 0.3
     soft_margin: bool = False
-    beta: float = 0.8
+    beta: float = 0.8  # of e-trihard
+    gamma: float = 128.0  # of circle
+    metric_reduce: str = "sum"  # over the features; "mean"
+    metric_features: str = "raw"  # or "normalised" (L2)
     # augmentation
     augmentation: Augmentation = field(default_factory=Augmentation)
     # run
@@ -86,6 +105,21 @@ class Recipe:
         starts = [s.start for s in self.sizes]
         if not starts or starts[0] != 0 or starts != sorted(starts) or starts[-1] >= 1:
             raise UsageError("recipe: the starts of sizes begin with 0, ascend, stay below 1.")
+        if self.base_epochs < 0:
+            raise UsageError(
+                f"recipe: epochs is {self.epochs}: the {self.swa_cycles} cycles of averaging need "
+                f"{self.swa_cycles * self.swa_cycle_epochs} of them. Set swa_cycles too."
+            )
+
+    @property
+    def base_epochs(self) -> int:
+        """The epochs before weights are averaged."""
+        return self.epochs - self.swa_cycles * self.swa_cycle_epochs
+
+    def closes_cycle(self, epoch: int) -> bool:
+        """Whether the weights at the end of ``epoch`` (0-based) enter the average."""
+        done = epoch + 1 - self.base_epochs
+        return self.swa_cycles > 0 and done > 0 and done % self.swa_cycle_epochs == 0
 
     def size_at(self, epoch: int) -> Size:
         """The image size in an epoch (0-based)."""
@@ -93,11 +127,12 @@ class Recipe:
         return due[-1]
 
     def lr_at(self, t: float) -> float:
-        """Learning rate at ``t`` epochs: linear warm-up, then 0.5*lr*(1 + cos(pi*progress))."""
-        if t < self.warmup_epochs:
-            return self.lr * (t + 1e-2 * self.warmup_epochs) / (1.01 * self.warmup_epochs)
-        span = self.epochs - self.warmup_epochs
-        return 0.5 * self.lr * (1 + math.cos(math.pi * (t - self.warmup_epochs) / span))
+        """Learning rate at ``t`` epochs: warm-up, schedule, then the cycles of averaging."""
+        if self.swa_cycles and t >= self.base_epochs:
+            since = t - self.base_epochs
+            return cyclic_cosine(self.swa_lr, since, self.swa_cycle_epochs, self.swa_decay)
+        table = Timetable(self.base_epochs, self.warmup_epochs, self.milestones, self.decay)
+        return scheduled(self.schedule, self.warmup, self.lr, t, table)
 
     def triplet_weight_at(self, epoch: int) -> float:
         """The metric loss's weight in an epoch; 0 before ``triplet_start`` and without the loss."""
@@ -121,13 +156,20 @@ class Recipe:
 _CHOICES: dict[str, tuple[str, ...]] = {
     "sampler": ("identity", "shuffled"),
     "optimizer": ("sgd", "adam", "amsgrad", "adamw"),
-    "triplet": ("none", "trihard", "e-trihard"),
-    "precision": ("f32", "bf16"),
+    "triplet": ("none", "trihard", "e-trihard", "soft-triplet", "circle"),
+    "precision": ("f32", "bf16", "f16"),
+    "schedule": tuple(SCHEDULES),
+    "warmup": tuple(WARMUPS),
+    "ce_reduce": ("sum", "mean"),
+    "metric_reduce": ("sum", "mean"),
+    "metric_features": ("raw", "normalised"),
 }
 _LEAST: dict[str, float] = {
     "epochs": 1, "identities": 1, "images": 1, "lr": 0, "momentum": 0, "weight_decay": 0,
     "warmup_epochs": 0, "freeze_epochs": 0, "clip_norm": 0, "label_smoothing": 0, "aux_weight": 0,
     "triplet_weight": 0, "triplet_start": 0, "margin": 0, "beta": 0, "eval_every": 0, "seed": 0,
+    "backbone_lr": 0, "decay": 0, "swa_cycles": 0, "swa_cycle_epochs": 1, "swa_lr": 0,
+    "swa_decay": 0, "gamma": 0,
 }  # fmt: skip
 
 
@@ -154,74 +196,18 @@ def from_json(value: Any) -> Recipe:
     """A recipe from parsed JSON. Raises UsageError that names the field."""
     if not isinstance(value, Mapping):
         raise UsageError("a recipe is a JSON object.")
-    augmentation = _typed(Augmentation, value.get("augmentation", {}), "augmentation.")
+    augmentation = typed(Augmentation, value.get("augmentation", {}), "augmentation.")
     sizes = value.get("sizes", [])
     if not isinstance(sizes, Sequence) or isinstance(sizes, str):
         raise UsageError("recipe: sizes is a list of {start, height, width}.")
-    checked = tuple(Size(**_typed(Size, s, "sizes.")) for s in sizes)
+    checked = tuple(Size(**typed(Size, s, "sizes.")) for s in sizes)
     rest = {k: v for k, v in value.items() if k not in ("augmentation", "sizes")}
     try:
         return Recipe(
-            sizes=checked, augmentation=Augmentation(**augmentation), **_typed(Recipe, rest, "")
+            sizes=checked, augmentation=Augmentation(**augmentation), **typed(Recipe, rest, "")
         )
     except TypeError as error:
         raise UsageError(f"recipe: {error}.".replace("Recipe.__init__() ", "")) from error
-
-
-def _typed(kind: Any, value: Any, prefix: str) -> dict[str, Any]:
-    """The fields of ``value`` as the types that the dataclass ``kind`` declares."""
-    if not isinstance(value, Mapping):
-        raise UsageError(f"recipe: {prefix or 'it'} is not a JSON object.")
-    types = {f.name: str(f.type) for f in fields(kind)}
-    out: dict[str, Any] = {}
-    for key, got in value.items():
-        if key not in types:
-            close = difflib.get_close_matches(str(key), types, n=1)
-            hint = f" Did you mean {prefix}{close[0]}?" if close else f" Known: {', '.join(types)}."
-            raise UsageError(f"recipe: unknown field {prefix}{key}.{hint}")
-        try:
-            out[key] = _READERS[types[key]](got)
-        except (TypeError, ValueError, KeyError) as error:
-            raise UsageError(f"recipe: {prefix}{key} is {got!r}: not {types[key]}.") from error
-    return out
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise ValueError(value)
-    return int(value)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(value)
-    return float(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(value)
-    return value
-
-
-def _pair(value: Any) -> tuple[float, float]:
-    low, high = (_number(v) for v in value)
-    return low, high
-
-
-_READERS: dict[str, Any] = {
-    "str": _text,
-    "int": _integer,
-    "float": _number,
-    "bool": _flag,
-    "tuple[float, float]": _pair,
-}
 
 
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:

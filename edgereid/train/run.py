@@ -11,20 +11,23 @@ from typing import Any
 
 import torch
 
-from edgereid.data.market1501 import load_dataset
+from edgereid.data.layouts import open_dataset
 from edgereid.data.types import ReidDataset
 from edgereid.errors import UsageError
 from edgereid.images import Preprocessing
 from edgereid.models import registry
 from edgereid.progress import note
+from edgereid.train.board import Board
 from edgereid.train.checkpoint import CHECKPOINT
 from edgereid.train.evaluate import evaluate_network
 from edgereid.train.images import TrainingImages
 from edgereid.train.interrupt import Interrupt
 from edgereid.train.log import EpochLog
 from edgereid.train.loop import Task, Trainer, sized
+from edgereid.train.processes import Processes, processes
 from edgereid.train.recipe import Recipe
-from edgereid.train.weights import read_weights, write_provenance, write_weights
+from edgereid.train.spectral import add_spectral_norm
+from edgereid.train.weights import read_weights, write_provenance, write_swag, write_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,41 +37,68 @@ class TrainOptions:
     recipe: Recipe
     data: Path
     out: Path
+    layout: str | None = None  # of the data; None: recognised
     init: Path | None = None
     threads: int | None = None
     resume: bool = False
     command: str = ""
+    device: str = "auto"
+    tensorboard: bool = False
 
 
 def run_training(options: TrainOptions) -> dict[str, Any]:
     """Train, evaluate, write ``weights.safetensors`` and ``weights.json`` into ``out``.
 
-    Returns the content of ``weights.json`` and adds the paths. Raises the errors of the steps;
-    KeyboardInterrupt after the state was saved.
+    Returns the content of ``weights.json`` and adds the paths. Under torchrun process 0 writes and
+    the others return the evaluation alone. Raises the errors of the steps; KeyboardInterrupt after
+    the state was saved.
     """
-    _check_out(options)
     torch.set_num_threads(options.threads or available_threads())
-    dataset = load_dataset(options.data)
-    task = _task(options, dataset)
-    pixels = [s.height * s.width for s in map(options.recipe.size_at, range(options.recipe.epochs))]
-    final = sized(task.preprocessing, options.recipe, options.recipe.epochs - 1)
-    with Interrupt() as interrupt:
-        trainer = Trainer(task, EpochLog(options.out, options.recipe.epochs, pixels), interrupt)
-        if options.resume:
-            trainer.restore()
-            p = trainer.progress
-            note(f"resuming after epoch {p.epoch}, step {p.step}")
-        else:
-            trainer.save()
+    with processes(options.device) as group, Interrupt() as interrupt:
+        group.first_does(lambda: _check_out(options))
+        dataset = open_dataset(options.data, options.layout)
+        trainer = Trainer(_task(options, dataset), _log(options, group), interrupt, group)
+        _begin(options, trainer)
+        return _train(options, trainer, dataset)
 
-        def evaluate() -> dict[str, Any]:
-            return evaluate_network(task.network, dataset, final, interrupt.check)
 
-        def keep_best() -> None:
-            write_weights(options.out / "best.safetensors", task.network, *_named(task))
+def _log(options: TrainOptions, group: Processes) -> EpochLog:
+    recipe = options.recipe
+    pixels = [s.height * s.width for s in map(recipe.size_at, range(recipe.epochs))]
+    board = Board(options.out) if options.tensorboard and group.first else None
+    return EpochLog(options.out, recipe.epochs, pixels, board)
 
-        trainer.run(evaluate, keep_best)
-        return _finish(options, task, trainer, dataset, final, evaluate())
+
+def _begin(options: TrainOptions, trainer: Trainer) -> None:
+    if not options.resume:
+        trainer.save()
+        return
+    trainer.restore()
+    p = trainer.progress
+    if trainer.group.first:
+        note(f"resuming after epoch {p.epoch}, step {p.step}")
+
+
+def _train(options: TrainOptions, trainer: Trainer, dataset: ReidDataset) -> dict[str, Any]:
+    task, group = trainer.task, trainer.group
+    final = sized(task.preprocessing, task.recipe, task.recipe.epochs - 1)
+    # a process alone must not leave an evaluation that the others wait in
+    between = trainer.interrupt.check if group.size == 1 else lambda: None
+
+    def evaluate() -> dict[str, Any]:
+        return evaluate_network(task.network, dataset, final, between, group)
+
+    def keep_best() -> None:
+        write_weights(options.out / "best.safetensors", task.network, *_named(task))
+
+    trainer.run(evaluate, keep_best)
+    trainer.finish()
+    evaluation = evaluate()
+    result = {"evaluation": evaluation}
+    if group.first:
+        result = _finish(options, task, trainer, dataset, final, evaluation)
+    group.first_does(lambda: None)  # nobody ends before the files are there
+    return result
 
 
 def available_threads() -> int:
@@ -97,6 +127,8 @@ def _task(options: TrainOptions, dataset: ReidDataset) -> Task:
     keys = frozenset(registry.build(recipe.network).state_dict())
     if options.init is not None:
         read_weights(options.init, network, keys)
+    if recipe.spectral_norm:
+        add_spectral_norm(network)  # renames the weights: after all of them are loaded
     spec = registry.entry(recipe.network).input
     identity = {
         "recipe": recipe.to_json(),
@@ -125,12 +157,16 @@ def _finish(
 ) -> dict[str, Any]:
     weights = options.out / "weights.safetensors"
     write_weights(weights, task.network, *_named(task))
+    if trainer.average.count:
+        write_swag(options.out / "swag.safetensors", trainer.average)
     curves: Sequence[dict[str, Any]] = trainer.progress.curves
     facts = {
         "network": task.recipe.network,
         "command": options.command,
         "seed": task.recipe.seed,
         "threads": torch.get_num_threads(),
+        "processes": trainer.group.size,
+        "device": trainer.group.device.type,
         "preprocessing": final.to_json(),
         "evaluation": {
             "dataset": dataset.name,

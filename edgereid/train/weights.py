@@ -15,16 +15,27 @@ import edgereid
 from edgereid.errors import InputError
 from edgereid.files import dump_json, sha256, write_bytes, write_text
 from edgereid.models.registry import Network
+from edgereid.train.spectral import folded_state
+from edgereid.train.swa import WeightAverage
 
 
 def deployable(network: Network, keys: frozenset[str]) -> dict[str, Tensor]:
-    """The tensors of ``network`` named in ``keys`` (no training heads), contiguous."""
-    return {k: v.contiguous() for k, v in network.state_dict().items() if k in keys}
+    """The tensors of ``network`` named in ``keys`` (no training heads), contiguous; spectral
+    normalisation is folded into them."""
+    return {k: v.cpu().contiguous() for k, v in folded_state(network).items() if k in keys}
 
 
 def write_weights(path: Path, network: Network, keys: frozenset[str], name: str) -> None:
     """Write the deployable tensors atomically; equal weights give equal bytes."""
     write_bytes(path, save(deployable(network, keys), metadata={"network": name}))
+
+
+def write_swag(path: Path, average: WeightAverage) -> None:
+    """Write mean and variance of every parameter, heads included: ``mean.NAME``, ``variance.NAME``
+    (float32), atomically."""
+    tensors = {f"mean.{k}": v.float().contiguous() for k, v in average.mean.items()}
+    tensors |= {f"variance.{k}": average.variance(k).float().contiguous() for k in average.mean}
+    write_bytes(path, save(tensors, metadata={"count": str(average.count)}))
 
 
 def read_weights(path: Path, network: Network, keys: frozenset[str]) -> None:

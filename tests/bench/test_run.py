@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgereid.bench.accuracy import Subject, embed, measure_accuracies, measure_accuracy
+from edgereid.bench.accuracy import measure_accuracies, measure_accuracy
 from edgereid.bench.inputs import arrays, crop_files
 from edgereid.bench.latency import LatencyOptions
 from edgereid.bench.options import BenchOptions
@@ -21,6 +21,7 @@ from edgereid.bench.verdict import judge
 from edgereid.data.types import ReidDataset
 from edgereid.engines.base import EngineOptions
 from edgereid.errors import InputError, UsageError
+from edgereid.evaluation.subject import Subject
 from edgereid.images import Preprocessing, load_batch
 
 SHORT = LatencyOptions(min_time_s=0.3, min_count=10, warmup_s=0.01, max_time_s=60.0)
@@ -201,13 +202,6 @@ def test_each_engine_is_fed_by_its_own_preprocessing(
     measure_accuracies(subjects, tiny_dataset, 8)
     assert max(seen["dark"]) <= 1.0
     assert min(seen["bright"]) > 1.0
-
-
-def test_a_fixed_batch_is_filled_up_and_cut_back(fake_engine: Any) -> None:
-    free, fixed = fake_engine("eager", "f32"), fake_engine("eager", "f32", batch=4)
-    batch = np.random.default_rng(0).random((10, 3, 64, 32)).astype(np.float32)
-    assert np.array_equal(embed(fixed, batch), embed(free, batch))
-    assert np.array_equal(embed(fixed, batch[:1]), embed(free, batch[:1]))
 
 
 def test_a_dataset_without_a_single_match_is_refused_before_measuring(

@@ -57,6 +57,36 @@ def test_a_doubled_suffix_as_in_some_copies_is_accepted(tmp_path: Path) -> None:
     assert [r.pid for r in load_market1501(tmp_path).query] == [1, 3]
 
 
+BOXES = (
+    "gt_bbox/0001_c1s1_001051_00.jpg",
+    "gt_bbox/0001_c2s1_001976_00.jpg",
+    "gt_bbox/0002_c1s1_000451_00.jpg",
+)
+
+
+def test_the_hand_drawn_boxes_of_the_queries_persons_serve_multi_query(tmp_path: Path) -> None:
+    dataset = load_market1501(lay_out(tmp_path, (*FILES, *BOXES)))
+    assert [(r.path.name, r.pid, r.camid) for r in dataset.multi_query] == [
+        ("0001_c1s1_001051_00.jpg", 1, 1),
+        ("0001_c2s1_001976_00.jpg", 1, 2),
+    ]
+
+
+def test_a_copy_without_hand_drawn_boxes_has_none(tmp_path: Path) -> None:
+    assert load_market1501(lay_out(tmp_path)).multi_query == ()
+
+
+def test_a_hand_drawn_box_of_another_name_is_refused(tmp_path: Path) -> None:
+    lay_out(tmp_path, (*FILES, "gt_bbox/0001.jpg"))
+    with pytest.raises(InputError, match="not a Market-1501 file name"):
+        load_market1501(tmp_path)
+
+
+def test_hidden_files_that_macos_leaves_on_foreign_disks_are_passed_over(tmp_path: Path) -> None:
+    lay_out(tmp_path, (*FILES, "query/._0001_c1s1_001051_00.jpg"))
+    assert len(load_market1501(tmp_path).query) == 1
+
+
 BROKEN = {
     "an empty folder": ((), "is empty"),
     "a folder of something else": (("photos/a.jpg",), "no known dataset layout"),

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "histogram.hpp"
+#include "nearest.hpp"
 #include "ranks.hpp"
+#include "rerank.hpp"
 
 #define CHECK(condition)                                                             \
     do {                                                                             \
@@ -125,9 +127,95 @@ void every_value_is_counted_in_its_bin() {
     }
 }
 
+// -2 x.y of images on a line of whole numbers, so that every product is exact.
+std::vector<float> products(const std::vector<float>& x, std::size_t first, std::size_t last,
+                            std::size_t from) {
+    std::vector<float> block;
+    for (std::size_t i = first; i < last; ++i) {
+        for (std::size_t j = from; j < x.size(); ++j) block.push_back(-2.0f * x[i] * x[j]);
+    }
+    return block;
+}
+
+std::vector<float> line(std::size_t count, unsigned levels) {
+    std::mt19937 random(3);
+    std::vector<float> x(count);
+    for (float& v : x) v = static_cast<float>(random() % levels);
+    return x;
+}
+
+void neighbours_are_those_of_a_stable_sort() {
+    for (const unsigned levels : {1u, 5u, 1000u}) {
+        const std::size_t count = 301, wanted = 8;
+        const std::vector<float> x = line(count, levels);
+        std::vector<float> squares;
+        for (float v : x) squares.push_back(v * v);
+        edgereid::NearestTable table(squares, wanted);
+        for (const std::size_t rows : {1u, 50u, 170u, 80u}) {
+            auto block = products(x, table.done(), table.done() + rows, table.done());
+            table.add(block.data(), rows, 3);
+        }
+        std::vector<std::int32_t> indices(count * wanted);
+        std::vector<float> maxima(count);
+        table.finish(indices.data(), maxima.data(), 2);
+        for (std::size_t i = 0; i < count; ++i) {
+            std::vector<std::pair<float, std::size_t>> order;
+            float furthest = 0.0f;
+            for (std::size_t j = 0; j < count; ++j) {
+                const float d = (x[i] - x[j]) * (x[i] - x[j]);
+                furthest = std::max(furthest, d);
+                order.emplace_back(j == i ? -1.0f : d, j);
+            }
+            std::sort(order.begin(), order.end());
+            CHECK(maxima[i] == furthest);
+            for (std::size_t n = 0; n < wanted; ++n) {
+                CHECK(static_cast<std::size_t>(indices[i * wanted + n]) == order[n].second);
+            }
+        }
+    }
+}
+
+void encodings_have_sum_one_and_mixing_with_weight_one_gives_the_distances() {
+    const std::size_t count = 60, queries = 20, wanted = 6;
+    const std::vector<float> x = line(count, 1000);
+    std::vector<float> squares, maxima(count);
+    for (float v : x) squares.push_back(v * v);
+    edgereid::NearestTable table(squares, wanted);
+    auto block = products(x, 0, count, 0);
+    table.add(block.data(), count, 2);
+    std::vector<std::int32_t> indices(count * wanted);
+    table.finish(indices.data(), maxima.data(), 1);
+    const auto encoding = edgereid::encode({x.data(), maxima.data(), count, 1}, indices.data(), wanted, 5, 3, 2);
+    CHECK(encoding.offsets.size() == count + 1);
+    for (std::size_t i = 0; i < count; ++i) {
+        double sum = 0.0;
+        bool itself = false;
+        for (auto e = static_cast<std::size_t>(encoding.offsets[i]); e < static_cast<std::size_t>(encoding.offsets[i + 1]); ++e) {
+            sum += static_cast<double>(encoding.values[e]);
+            itself = itself || encoding.indices[e] == static_cast<std::int32_t>(i);
+        }
+        CHECK(itself);
+        CHECK(std::abs(sum - 1.0) < 1e-5);
+    }
+    const auto inverted = edgereid::invert(encoding, queries, count - queries, count);
+    std::vector<float> mixed;
+    for (std::size_t i = 0; i < queries; ++i) {
+        for (std::size_t j = queries; j < count; ++j) mixed.push_back(-2.0f * x[i] * x[j]);
+    }
+    edgereid::mix(mixed.data(), queries, count - queries, 0, queries, squares.data(), 1.0f, maxima.data(), encoding, inverted, 2);
+    for (std::size_t i = 0; i < queries; ++i) {
+        for (std::size_t j = queries; j < count; ++j) {
+            const float want = (x[i] - x[j]) * (x[i] - x[j]) / maxima[i];
+            CHECK(std::abs(mixed[i * (count - queries) + j - queries] - want) < 1e-6f);
+        }
+    }
+}
+
 }  // namespace
 
 int main() {
+    neighbours_are_those_of_a_stable_sort();
+    encodings_have_sum_one_and_mixing_with_weight_one_gives_the_distances();
     ranks_are_those_of_a_stable_sort();
     index_lists_that_do_not_fit_are_found();
     the_range_is_that_of_the_finite_values();

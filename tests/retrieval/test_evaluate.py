@@ -264,6 +264,7 @@ def test_neither_blocks_nor_threads_change_the_result(
         query, gallery = exact_cosine_features(50, 1), exact_cosine_features(300, 2)
     whole = evaluate(query, qp, qc, gallery, gp, gc, metric=metric)
     monkeypatch.setattr(distances_module, "BLOCK_BYTES", 4 * 300 * 7)  # 7 of 50 queries at a time
+    monkeypatch.setattr(distances_module, "_LEAST_ROWS", 1)
     for threads in (1, 2, 5):
         parts = evaluate(query, qp, qc, gallery, gp, gc, metric=metric, threads=threads)
         assert same(parts, whole)

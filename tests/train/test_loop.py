@@ -198,7 +198,8 @@ def test_an_evaluation_without_images_is_an_error(market: Path, part: str) -> No
 
 def test_the_estimate_scales_with_the_pixels_of_the_epochs_to_come(tmp_path: Path) -> None:
     log = EpochLog(tmp_path, 3, [100, 100, 400])
-    entry = {"epoch": 1, "height": 10, "width": 10, "loss": 1.0, "lr": 0.1}
+    entry = {"epoch": 1, "height": 10, "width": 10, "loss": 1.0, "lr": 0.1, "waiting": 0.02}
     line = log.describe({**entry, "images_per_s": 5.0, "seconds": 60.0})
     assert line.endswith("5 min left")
     assert "epoch 1/3" in line
+    assert "2 % waiting for data" in line

@@ -25,7 +25,7 @@ from edgereid.train.recipe import Recipe
 from edgereid.train.run import TrainOptions, run_training
 
 STEPS = 5  # of a shuffled epoch: 30 images in batches of 6
-TIMES = ("seconds", "images_per_s")
+TIMES = ("seconds", "images_per_s", "waiting")
 
 
 @pytest.fixture
@@ -254,9 +254,9 @@ def test_a_file_that_is_no_checkpoint_is_refused_without_running_it(tmp_path: Pa
     (tmp_path / "text.pt").write_bytes(b"hello")
     (tmp_path / "empty.pt").write_bytes(b"")
     values: dict[str, Any] = {
-        "evil": {"schema": 1, "identity": Evil(tmp_path / "ran")},
+        "evil": {"schema": checkpoints.SCHEMA, "identity": Evil(tmp_path / "ran")},
         "future": {"schema": 99},
-        "partial": {"schema": 1},
+        "partial": {"schema": checkpoints.SCHEMA},
         "list": [1, 2],
     }
     for name, value in values.items():
@@ -281,3 +281,25 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
         checkpoints.save(path, state)
     assert path.read_bytes() == before
     assert not [p for p in finished.out.iterdir() if p.name.startswith(".")]
+
+
+def test_a_killed_run_resumes_to_the_weights_of_one_left_alone(
+    market: Path, tmp_path: Path, recipe_file: Path, driver: Path
+) -> None:
+    """SIGKILL leaves no time to save: the run goes on from the end of the last whole epoch."""
+
+    def arguments(out: Path) -> list[str]:
+        words = ["train", "tiny", "--data", market, "--out", out, "--recipe", recipe_file]
+        return [*map(str, words), "--epochs", "6", "--threads", "1"]
+
+    out = tmp_path / "killed"
+    with subprocess.Popen(
+        [sys.executable, str(driver), *arguments(out)], stderr=subprocess.DEVNULL
+    ) as process:
+        wait_for(lambda: (out / "log.jsonl").exists() or process.poll() is not None)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (out / "weights.safetensors").exists()
+    assert main([*arguments(out), "--resume"]) == 0
+    assert main(arguments(tmp_path / "whole")) == 0
+    assert_same_end(tmp_path / "whole", out)

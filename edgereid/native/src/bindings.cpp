@@ -7,9 +7,13 @@
 #include <cstdint>
 #include <stdexcept>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "histogram.hpp"
+#include "nearest.hpp"
 #include "ranks.hpp"
+#include "rerank.hpp"
 
 namespace nb = nanobind;
 
@@ -59,6 +63,79 @@ bool histogram_add(const Floats& values, const Counts& counts, float inverse_wid
     return edgereid::histogram_add(values.data(), values.shape(0), inverse_width, counts.data(), half);
 }
 
+using MutableMatrix = Array<float, 2>;
+using Row = Array<float, 1>;
+using Table = Array<const std::int32_t, 2>;
+
+void require(bool fits) {
+    if (!fits) throw std::invalid_argument("the arrays do not fit each other");
+}
+
+// The neighbours of all images, from blocks of -2 x.y.
+class NearestTable {
+public:
+    NearestTable(const Floats& squares, std::size_t neighbours)
+        : table_({squares.data(), squares.data() + squares.shape(0)},
+                 checked(neighbours, squares.shape(0))) {}
+
+    void add(const MutableMatrix& block, unsigned threads) {
+        const std::size_t left = table_.images() - table_.done();
+        require(block.shape(1) == left && block.shape(0) <= left);
+        const nb::gil_scoped_release release;
+        table_.add(block.data(), block.shape(0), threads);
+    }
+
+    void finish(const Array<std::int32_t, 2>& indices, const Row& maxima, unsigned threads) {
+        require(table_.done() == table_.images() && indices.shape(0) == table_.images() &&
+                indices.shape(1) == table_.neighbours() && maxima.shape(0) == table_.images());
+        const nb::gil_scoped_release release;
+        table_.finish(indices.data(), maxima.data(), threads);
+    }
+
+private:
+    static std::size_t checked(std::size_t neighbours, std::size_t images) {
+        require(neighbours >= 1 && neighbours <= images);
+        return neighbours;
+    }
+
+    edgereid::NearestTable table_;
+};
+
+// Encodings of all images, queries first, and those of the gallery inverted.
+class ReciprocalEncoding {
+public:
+    ReciprocalEncoding(const Matrix& features, const Floats& squares, const Floats& maxima,
+                       const Table& neighbours, std::size_t queries, std::size_t k1, std::size_t k2,
+                       unsigned threads)
+        : squares_(squares.data(), squares.data() + squares.shape(0)),
+          maxima_(maxima.data(), maxima.data() + maxima.shape(0)), queries_(queries) {
+        const std::size_t count = features.shape(0), width = neighbours.shape(1);
+        require(squares_.size() == count && maxima_.size() == count && neighbours.shape(0) == count &&
+                queries <= count && k1 >= 1 && k2 >= 1 && width >= k1 + 1 && width >= k2);
+        const std::int32_t* const end = neighbours.data() + count * width;
+        for (const std::int32_t* n = neighbours.data(); n != end; ++n) {
+            require(*n >= 0 && static_cast<std::size_t>(*n) < count);
+        }
+        const nb::gil_scoped_release release;
+        encoding_ = edgereid::encode({features.data(), maxima_.data(), count, features.shape(1)},
+                                     neighbours.data(), width, k1, k2, threads);
+        inverted_ = edgereid::invert(encoding_, queries, count - queries, count);
+    }
+
+    void mix(const MutableMatrix& block, std::size_t first, float weight, unsigned threads) const {
+        const std::size_t rows = block.shape(0), gallery = block.shape(1);
+        require(gallery == squares_.size() - queries_ && first + rows <= queries_);
+        const nb::gil_scoped_release release;
+        edgereid::mix(block.data(), rows, gallery, first, queries_, squares_.data(), weight,
+                      maxima_.data(), encoding_, inverted_, threads);
+    }
+
+private:
+    std::vector<float> squares_, maxima_;
+    std::size_t queries_;
+    edgereid::SparseRows encoding_, inverted_;
+};
+
 std::tuple<float, float, std::size_t> min_max(const Floats& values) {
     const nb::gil_scoped_release release;
     const edgereid::Range range = edgereid::min_max(values.data(), values.shape(0));
@@ -76,4 +153,18 @@ NB_MODULE(_kernels, module) {
     module.def("histogram_add", &histogram_add, nb::arg("values").noconvert(),
                nb::arg("counts").noconvert(), nb::arg("inverse_width"));
     module.def("min_max", &min_max, nb::arg("values").noconvert());
+    nb::class_<NearestTable>(module, "NearestTable")
+        .def(nb::init<const Floats&, std::size_t>(), nb::arg("squares").noconvert(),
+             nb::arg("neighbours"))
+        .def("add", &NearestTable::add, nb::arg("block").noconvert(), nb::arg("threads"))
+        .def("finish", &NearestTable::finish, nb::arg("indices").noconvert(),
+             nb::arg("maxima").noconvert(), nb::arg("threads"));
+    nb::class_<ReciprocalEncoding>(module, "ReciprocalEncoding")
+        .def(nb::init<const Matrix&, const Floats&, const Floats&, const Table&, std::size_t,
+                      std::size_t, std::size_t, unsigned>(),
+             nb::arg("features").noconvert(), nb::arg("squares").noconvert(),
+             nb::arg("maxima").noconvert(), nb::arg("neighbours").noconvert(), nb::arg("queries"),
+             nb::arg("k1"), nb::arg("k2"), nb::arg("threads"))
+        .def("mix", &ReciprocalEncoding::mix, nb::arg("block").noconvert(), nb::arg("first"),
+             nb::arg("weight"), nb::arg("threads"));
 }
