@@ -83,8 +83,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result))
     else:
-        weights = args.out / "weights.safetensors"
-        print(f"{describe_metrics(result['evaluation'])}  {weights}")
+        print(f"{describe_metrics(result['evaluation'])}  {args.out / 'weights.safetensors'}")
     return 0
 
 
