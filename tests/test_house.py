@@ -28,6 +28,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
         "engines/eager.py",
         "export/torch_onnx.py",
         "evaluation/shard.py",
+        "show/activation.py",
     ),
     "torchvision": ("models/", "train/"),
     "fvcore": ("profile.py",),
@@ -59,9 +60,10 @@ LAYERS: dict[str, set[str]] = {
     "calibration": BASE | MIDDLE,
     "export": BASE | MIDDLE | {"models", "calibration", "evaluation"},
     "bench": BASE | MIDDLE | {"evaluation"},
+    "show": BASE | MIDDLE | {"evaluation"},
     "cli": BASE
     | MIDDLE
-    | {"train", "profile", "export", "calibration", "bench", "models", "evaluation"},
+    | {"train", "profile", "export", "calibration", "bench", "models", "evaluation", "show"},
     "__main__": {"cli"},
     "": set(),  # edgereid/__init__.py
 }

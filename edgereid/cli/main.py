@@ -49,6 +49,7 @@ COMMANDS = {
         "edgereid.cli.export", "write ONNX, calibrate, quantize, build engines: a bundle"
     ),
     "eval": Command("edgereid.cli.eval", "measure retrieval accuracy by any protocol"),
+    "show": Command("edgereid.cli.show", "write a page of ranked lists, right and wrong framed"),
     "bench": Command(
         "edgereid.cli.bench", "measure latency and accuracy of engines, give a verdict"
     ),

@@ -18,6 +18,7 @@ from edgereid.engines.base import Engine, EngineInfo, EngineOptions, TensorSpec
 from edgereid.engines.vendor import runtime_errors, usable_cpus
 from edgereid.errors import InputError
 from edgereid.models import registry
+from edgereid.models.registry import Network
 
 
 def network_name(path: Path) -> str:
@@ -82,6 +83,11 @@ class EagerEngine(Engine):
             details={"network": name},
         )
         super().__init__()
+
+    @property
+    def network(self) -> Network:
+        """The network itself, for looking inside."""
+        return self._network
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         images = torch.from_numpy(batch)
