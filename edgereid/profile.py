@@ -123,7 +123,7 @@ def _output_shapes(network: nn.Module, x: torch.Tensor) -> dict[str, tuple[int, 
     shapes: dict[str, tuple[int, ...]] = {}
     handles = [
         child.register_forward_hook(
-            lambda _m, _i, out, name=name: shapes.__setitem__(name, tuple(out.shape[1:]))
+            lambda _m, _i, out, name=name: shapes.__setitem__(name, _shape(out))
         )
         for name, child in network.named_children()
     ]
@@ -132,3 +132,9 @@ def _output_shapes(network: nn.Module, x: torch.Tensor) -> dict[str, tuple[int, 
     for handle in handles:
         handle.remove()
     return shapes
+
+
+def _shape(output: torch.Tensor | tuple[torch.Tensor, ...]) -> tuple[int, ...]:
+    """Without the batch; of several outputs the first one's."""
+    first = output if isinstance(output, torch.Tensor) else output[0]
+    return tuple(first.shape[1:])

@@ -63,16 +63,71 @@ class ScaleSelection(nn.Module):
         return out  # (B, m, H, W)
 
 
-class DSL(nn.Module):
-    """DSL block: reduce, dense connection group, scale selection, expand, residual:
-    (B, i, H, W) -> (B, o, H, W)."""
+class Sum(nn.Module):
+    """Ablation: the sum of the streams."""
 
-    def __init__(self, i: int, o: int) -> None:
+    def __init__(self, m: int) -> None:
+        super().__init__()
+
+    def forward(self, streams: list[Tensor]) -> Tensor:
+        total = streams[0]
+        for s in streams[1:]:
+            total = total + s
+        return total
+
+
+class Gate(nn.Module):
+    """Squeeze-and-excitation weights of a map, channel by channel: (B, m, H, W) -> the same."""
+
+    def __init__(self, m: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Conv2d(m, m // REDUCTION, 1)
+        self.relu = nn.ReLU(inplace=True)
+        self.fc2 = nn.Conv2d(m // REDUCTION, m, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x * self.fc2(self.relu(self.fc1(x.mean((2, 3), keepdim=True)))).sigmoid()
+        return out
+
+
+class GatedSum(Sum):
+    """Ablation "SE": one gate on the sum of the streams."""
+
+    def __init__(self, m: int) -> None:
+        super().__init__(m)
+        self.gate = Gate(m)
+
+    def forward(self, streams: list[Tensor]) -> Tensor:
+        out: Tensor = self.gate(super().forward(streams))
+        return out
+
+
+class SumOfGated(GatedSum):
+    """Ablation "shared gate": OSNet's, one gate used on every stream before the sum."""
+
+    def forward(self, streams: list[Tensor]) -> Tensor:
+        return Sum.forward(self, [self.gate(s) for s in streams])
+
+
+FUSIONS: dict[str, type[nn.Module]] = {
+    "css": ScaleSelection,
+    "sum": Sum,
+    "se": GatedSum,
+    "shared": SumOfGated,
+}
+
+
+class DSL(nn.Module):
+    """DSL block: reduce, dense connection group, fusion of the streams, expand, residual:
+    (B, i, H, W) -> (B, o, H, W). Without ``dense`` each layer takes the one before alone."""
+
+    def __init__(self, i: int, o: int, dense: bool = True, fusion: str = "css") -> None:
         super().__init__()
         m = o // 4
         self.reduce = CBR(i, m, 1)
         self.dense = nn.ModuleList(DenseLayer(m) for _ in range(LAYERS))
-        self.select = ScaleSelection(m)
+        self.sums = dense
+        self.select = FUSIONS[fusion](m)
         self.expand = CB(m, o, 1)
         self.shortcut: nn.Module = nn.Identity() if i == o else CB(i, o, 1)
         self.relu = nn.ReLU(inplace=True)
@@ -85,7 +140,7 @@ class DSL(nn.Module):
             if k in TAPS:
                 taps.append(y)
             if k < LAYERS:
-                running = running + y
+                running = running + y if self.sums else y
         out: Tensor = self.relu(self.expand(self.select(taps)) + self.shortcut(x))
         return out
 
@@ -103,15 +158,21 @@ class DSLNet(Network):
         feature_size: int = 512,
         num_ids: int | None = None,
         aux_head: bool = True,
+        dense: bool = True,
+        fusion: str = "css",
     ) -> None:
         super().__init__(feature_size=feature_size)
         c0, c1, c2, c3 = widths
+
+        def stage(i: int, o: int) -> nn.Module:
+            return nn.Sequential(DSL(i, o, dense, fusion), DSL(o, o, dense, fusion))
+
         self.stem = nn.Sequential(CBR(3, c0, 7, 2, 3), nn.MaxPool2d(3, 2, 1))
-        self.s1 = nn.Sequential(DSL(c0, c1), DSL(c1, c1))
+        self.s1 = stage(c0, c1)
         self.t1 = nn.Sequential(CBR(c1, c1, 1), nn.AvgPool2d(2, 2))
-        self.s2 = nn.Sequential(DSL(c1, c2), DSL(c2, c2))
+        self.s2 = stage(c1, c2)
         self.t2 = nn.Sequential(CBR(c2, c2, 1), nn.AvgPool2d(2, 2))
-        self.s3 = nn.Sequential(DSL(c2, c3), DSL(c3, c3))
+        self.s3 = stage(c2, c3)
         self.t3 = CBR(c3, c3, 1)
         self.fc = Embedding(c3, feature_size)
         self.classifier: nn.Module | None = None
@@ -140,6 +201,8 @@ class DSLNet(Network):
         return TrainOutput(features=(feature,), logits=(self.classifier(feature),), aux_logits=aux)
 
 
+_INPUT = InputSpec(256, 128)
+_PAPER = "Wang et al., ACCV 2020"
 PUBLISHED = Published(
     parameters=1.9e6,
     macs=825.0e6,
@@ -157,7 +220,31 @@ PUBLISHED = Published(
 )
 
 
-@register("dslnet", InputSpec(256, 128), paper="Wang et al., ACCV 2020", published=PUBLISHED)
+@register("dslnet", _INPUT, _PAPER, PUBLISHED)
 def dslnet(num_ids: int | None = None) -> Network:
     """DSLNet as published: 1,919,838 parameters, 824,986,152 multiply-adds."""
     return DSLNet(num_ids=num_ids)
+
+
+@register("dslnet_no_dense", _INPUT, _PAPER)
+def dslnet_no_dense(num_ids: int | None = None) -> Network:
+    """Ablation: a chain of layers without dense sums."""
+    return DSLNet(num_ids=num_ids, dense=False)
+
+
+@register("dslnet_no_css", _INPUT, _PAPER)
+def dslnet_no_css(num_ids: int | None = None) -> Network:
+    """Ablation: the streams are summed."""
+    return DSLNet(num_ids=num_ids, fusion="sum")
+
+
+@register("dslnet_se", _INPUT, _PAPER)
+def dslnet_se(num_ids: int | None = None) -> Network:
+    """Ablation: a squeeze-and-excitation gate on the sum."""
+    return DSLNet(num_ids=num_ids, fusion="se")
+
+
+@register("dslnet_shared_gate", _INPUT, _PAPER)
+def dslnet_shared_gate(num_ids: int | None = None) -> Network:
+    """Ablation: one gate shared by the streams."""
+    return DSLNet(num_ids=num_ids, fusion="shared")

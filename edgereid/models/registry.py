@@ -18,6 +18,11 @@ from edgereid.errors import UsageError
 
 _MODULES = (  # one file a paper
     "edgereid.models.dslnet",
+    "edgereid.models.mgn",
+    "edgereid.models.osnet",
+    "edgereid.models.resnest",
+    "edgereid.models.robust_reid",
+    "edgereid.models.sa_mbn",
 )
 _ENTRIES: dict[str, Entry] = {}
 

@@ -16,10 +16,21 @@ from edgereid.train.processes import Processes
 from edgereid.train.spectral import add_spectral_norm
 from edgereid.train.step import Stepper
 
-KNOWN = [n for n in recipes.names() if recipes.load(n).network in registry.names()]
+LIGHT = 3_000_000  # parameters; recipes of larger networks are slow
 
 
-@pytest.mark.parametrize("name", KNOWN)
+def each() -> list[object]:
+    """All recipes; every one names a network that exists."""
+    return [pytest.param(n, marks=[pytest.mark.slow] if heavy(n) else []) for n in recipes.names()]
+
+
+def heavy(recipe: str) -> bool:
+    with torch.device("meta"):
+        network = registry.build(recipes.load(recipe).network)
+        return sum(p.numel() for p in network.parameters()) > LIGHT
+
+
+@pytest.mark.parametrize("name", each())
 def test_one_step_of_a_recipe_moves_the_weights(name: str) -> None:
     recipe = replace(recipes.load(name), identities=2, images=2)
     torch.manual_seed(0)
