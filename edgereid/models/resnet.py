@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchvision.models import resnet50
-
 
 def backbone(last_stride: int = 2) -> Any:
     """torchvision's ResNet-50 without weights. With ``last_stride`` 1 ``layer4`` keeps the size:
     convolution and shortcut lose their stride, nothing is dilated."""
+    from torchvision.models import resnet50  # seconds to import: only where it is built
+
     network = resnet50(weights=None)
     if last_stride == 1:
         first = network.layer4[0]

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edgereid.models.crops import crop_by_grid, crop_by_matmul
 from edgereid.models.mgn import MGN, Branch
 from edgereid.models.resnest import ResNeSt, SplitAttention, SplitOptions
-from edgereid.models.robust_reid import GeM, HarmoniousAttention, crop_by_grid, crop_by_matmul
+from edgereid.models.robust_reid import GeM, HarmoniousAttention
 from edgereid.models.sa_mbn import SAMBN, SelfAttention
 
 
