@@ -37,7 +37,7 @@ class SelfAttention(nn.Module):
         f, g, h = self.f(x).flatten(2), self.g(x).flatten(2), self.h(x).flatten(2)  # (B, c, N)
         weights = torch.matmul(g.transpose(1, 2), f).softmax(dim=-1)  # (B, N of j, N of i)
         gathered = torch.matmul(h, weights.transpose(1, 2))  # (B, c, N)
-        out: Tensor = self.gamma * self.v(gathered.view(len(x), -1, *x.shape[2:])) + x
+        out: Tensor = self.gamma * self.v(gathered.view(-1, self.v.in_channels, *x.shape[2:])) + x
         return out
 
 
