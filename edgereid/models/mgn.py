@@ -61,11 +61,11 @@ class Branch(nn.Module):
     def pool(self, x: Tensor) -> Pooled:
         """Features of the trunk's map (B, 1024, H, W)."""
         x = self.layer4(self.layer3(x))
-        height = x.shape[2]
+        height, width = (int(n) for n in x.shape[2:])  # constants in an exported graph
         if height % self.stripes:
             raise ValueError(f"a map of height {height} does not split into {self.stripes} stripes")
         # Fixed sizes, since adaptive pooling does not export; the whole is the largest stripe.
-        bands = functional.max_pool2d(x, (height // self.stripes, x.shape[3]))  # (B, 2048, n, 1)
+        bands = functional.max_pool2d(x, (height // self.stripes, width))  # (B, 2048, n, 1)
         whole = bands.amax(2, keepdim=True)
         parts = tuple(
             reduce(bands[:, :, i : i + 1]).flatten(1) for i, reduce in enumerate(self.reduce_parts)
