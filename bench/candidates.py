@@ -13,22 +13,9 @@ from pathlib import Path
 
 from edgereid.bundle import Bundle, BundleFile
 from edgereid.errors import InputError, UsageError
+from edgereid.evaluation.targets import FLOAT_ROWS, RUNTIME_NAMES
 from edgereid.images import Preprocessing
 
-RUNTIME_NAMES = {
-    "eager": "PyTorch eager",
-    "onnxruntime": "ONNX Runtime",
-    "openvino": "OpenVINO",
-    "tensorrt": "TensorRT",
-}
-PRECISION_NAMES = {"f32": "FP32", "f16": "FP16", "bf16": "bf16", "int8": "INT8"}
-#: How a bundle's float network is run: (role of the file, runtime, precision), best known first.
-FLOAT_ROWS = (
-    ("weights", "eager", "f32"),
-    ("float", "onnxruntime", "f32"),
-    ("float", "openvino", "f32"),
-    ("float", "openvino", "bf16"),
-)
 #: What may be the reference, in this order: (runtime, precision).
 REFERENCES = (("onnxruntime", "f32"), ("eager", "f32"), ("openvino", "f32"), ("tensorrt", "f32"))
 #: Files that hold the weights of a file with this suffix.
@@ -58,11 +45,6 @@ class Candidate:
     @property
     def key(self) -> str:
         return ":".join(filter(None, (self.file, self.runtime, self.precision)))
-
-
-def label(runtime: str, precision: str) -> str:
-    """ "OpenVINO INT8" and the like."""
-    return f"{RUNTIME_NAMES.get(runtime, runtime)} {PRECISION_NAMES.get(precision, precision)}"
 
 
 def file_bytes(path: Path) -> int:

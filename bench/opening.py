@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgereid.bench.candidates import REFERENCES, Candidate, file_bytes, label
+from edgereid.bench.candidates import REFERENCES, Candidate, file_bytes
 from edgereid.bench.process import resident_bytes
-from edgereid.bench.result import LeftOut
 from edgereid.engines.base import Engine, EngineOptions
 from edgereid.errors import EdgeReidError, IntegrityError, MissingRuntimeError, UsageError
+from edgereid.evaluation.result import LeftOut
+from edgereid.evaluation.targets import label
 from edgereid.images import Preprocessing, normalise
 
 Opener = Callable[[Path, EngineOptions, "str | None"], Engine]
@@ -101,7 +102,7 @@ def noise(count: int, preprocessing: Preprocessing, seed: int = 0) -> NDArray[np
 
 
 def _describe(candidate: Candidate) -> str:
-    known = label(candidate.runtime or "", candidate.stated_precision or "").strip()
+    known = label(candidate.runtime, candidate.stated_precision)
     return f"{known} ({candidate.file})" if known else candidate.file
 
 

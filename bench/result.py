@@ -15,6 +15,7 @@ from edgereid.bench.latency import Samples
 from edgereid.bench.machine import Machine, State
 from edgereid.bench.stats import Ratio, Summary
 from edgereid.errors import InputError
+from edgereid.evaluation.result import LeftOut
 from edgereid.files import dump_json, read_json, write_text
 
 KIND = "edgereid-bench"
@@ -101,14 +102,6 @@ class Row:
     @property
     def is_reference(self) -> bool:
         return self.reference == self.key
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A row this machine cannot run, or a part of one, and why."""
-
-    label: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

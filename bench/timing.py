@@ -10,9 +10,9 @@ from pathlib import Path
 from edgereid.bench.inputs import arrays, crop_files, end_to_end
 from edgereid.bench.latency import Clock, LatencyOptions, Runner, Samples, measure
 from edgereid.bench.opening import Opened, reference_of
-from edgereid.bench.result import LeftOut
 from edgereid.data.types import ReidDataset
 from edgereid.errors import UsageError
+from edgereid.evaluation.result import LeftOut
 from edgereid.images import Preprocessing, load_batch
 
 PREPARATION = "decode + resize + normalise"

@@ -47,9 +47,9 @@ def choose_images(
         raise InputError(f"{count} calibration images: at least 1 is needed.")
     if not root.is_dir() and not root.is_file():
         raise InputError(f"{root} is no folder: give a dataset or a folder of training crops.")
-    from edgereid.data.layouts import LAYOUTS, open_dataset
+    from edgereid.data.layouts import fitting, open_dataset
 
-    if layout is not None or root.is_file() or any(x.fits(root) for x in LAYOUTS.values()):
+    if layout is not None or root.is_file() or fitting(root):
         dataset = open_dataset(root, layout)
         paths = balanced(dataset.train, count, seed)
         return CalibrationImages(paths, f"training split of {dataset.name}")

@@ -22,9 +22,9 @@ from edgereid.bundle import Bundle, BundleFile, Manifest, describe_file, write_m
 from edgereid.calibration.collect import BATCH
 from edgereid.calibration.images import CalibrationImages, digest
 from edgereid.calibration.thresholds import Decision
+from edgereid.cpus import usable_cpus
 from edgereid.engines.base import EngineOptions
 from edgereid.engines.open import open_engine
-from edgereid.engines.vendor import usable_cpus
 from edgereid.export.checks import require_varied
 from edgereid.export.int8 import CALIBRATION_FILE, Int8Engine, build_engine, calibrate
 from edgereid.export.openvino_ir import write_ir

@@ -45,7 +45,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
 }
 
 # Room -> rooms it may import besides itself; `base` is at the bottom and may import within itself.
-BASE = {"bundle", "manifest", "images", "native", "errors", "files", "progress"}
+BASE = {"bundle", "manifest", "images", "native", "errors", "files", "progress", "cpus"}
 MIDDLE = {"engines", "retrieval", "data"}
 LAYERS: dict[str, set[str]] = {
     **dict.fromkeys(BASE, BASE),

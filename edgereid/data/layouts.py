@@ -77,17 +77,22 @@ def open_dataset(
     return LAYOUTS[chosen].load(root, cache)
 
 
+def fitting(root: Path) -> list[str]:
+    """The names of the layouts that ``root`` looks like."""
+    return [name for name, layout in LAYOUTS.items() if layout.fits(root)]
+
+
 def detect(root: Path) -> str:
     """The name of the one layout that ``root`` has. Raises InputError when none or several fit;
     the message lists what was found and what is known."""
     if not root.is_file():
         check_folder(root, "a dataset")
-    fitting = [name for name, layout in LAYOUTS.items() if layout.fits(root)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
+    found = fitting(root)
+    if len(found) == 1:
+        return found[0]
+    if found:
         raise InputError(
-            f"{root} can be read as {' and as '.join(fitting)}: choose one with --layout NAME"
+            f"{root} can be read as {' and as '.join(found)}: choose one with --layout NAME"
         )
     known = "; ".join(f"{name} ({layout.holds})" for name, layout in LAYOUTS.items())
     raise InputError(

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from edgereid.bundle import Bundle
+from edgereid.cpus import usable_cpus
 from edgereid.engines.base import Engine, EngineInfo, EngineOptions, TensorSpec
-from edgereid.engines.vendor import runtime_errors, usable_cpus
+from edgereid.engines.vendor import runtime_errors
 from edgereid.errors import InputError
 from edgereid.models import registry
 from edgereid.models.registry import Network

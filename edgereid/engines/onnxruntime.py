@@ -9,9 +9,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from edgereid.cpus import usable_cpus
 from edgereid.engines.base import Engine, EngineInfo, EngineOptions, TensorSpec
 from edgereid.engines.onnx_file import read_onnx
-from edgereid.engines.vendor import runtime_errors, usable_cpus
+from edgereid.engines.vendor import runtime_errors
 
 _PROVIDERS = ["CPUExecutionProvider"]
 _FATAL = 4  # log nothing below: every error arrives as an exception

@@ -10,8 +10,9 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from edgereid.cpus import usable_cpus
 from edgereid.engines.base import Engine, EngineInfo, EngineOptions, TensorSpec
-from edgereid.engines.vendor import runtime_errors, usable_cpus
+from edgereid.engines.vendor import runtime_errors
 from edgereid.errors import InputError, UsageError
 
 _DEVICE = "CPU"

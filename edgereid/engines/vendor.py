@@ -1,13 +1,10 @@
-"""What is the same for all vendors' runtimes: their errors and the processors they may use."""
+"""What is the same for all vendors' runtimes: their errors."""
 
 from __future__ import annotations
 
-import math
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from edgereid.errors import EdgeReidError, InputError
 
@@ -16,7 +13,6 @@ _NOISE = re.compile(
     r"^Exception from .*|^Check '.*' failed at .*|^\[ONNXRuntimeError\] : \d+ : \w+ : |"
     r"^FrontEnd API failed with .*|^\S*\.(cc|cpp|h):\d+ (\S+::)*\S+ ",
 )
-_CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # of a container, as the container sees it
 
 
 def one_line(error: BaseException, limit: int = 240) -> str:
@@ -38,21 +34,3 @@ def runtime_errors(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise InputError(f"{what}: {one_line(error).rstrip('.!')}.") from error
-
-
-def usable_cpus() -> int:
-    """Processors this process may use: its affinity, and the quota of its container."""
-    allowed = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    return max(1, min(allowed, _quota()))
-
-
-def _quota(path: Path = _CGROUP_CPU_MAX) -> int:
-    """Whole processors the control group grants; very many when it sets no limit."""
-    unlimited = 2**31
-    try:
-        quota, period = path.read_text().split()[:2]
-        return unlimited if quota == "max" else math.ceil(int(quota) / int(period))
-    except (OSError, ValueError, ZeroDivisionError):
-        return unlimited

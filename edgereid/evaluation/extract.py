@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgereid.engines.vendor import usable_cpus
+from edgereid.cpus import usable_cpus
 from edgereid.errors import UsageError
 from edgereid.evaluation.loading import Image, load
 from edgereid.evaluation.subject import Subject, batch_size, embed, embed_flipped_too

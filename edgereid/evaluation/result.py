@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An engine this machine cannot run, and why."""
+    """An engine this machine cannot run, or a part of a measurement, and why."""
 
     label: str
     reason: str

@@ -19,7 +19,7 @@ RUNTIME_NAMES = {
     "tensorrt": "TensorRT",
 }
 PRECISION_NAMES = {"f32": "FP32", "f16": "FP16", "bf16": "bf16", "int8": "INT8"}
-#: How a bundle's float network is run: (role of the file, runtime, precision).
+#: How a bundle's float network is run: (role of the file, runtime, precision), best known first.
 FLOAT_ROWS = (
     ("weights", "eager", "f32"),
     ("float", "onnxruntime", "f32"),

@@ -6,12 +6,12 @@ in the order of the gallery, so the same distances give the same result on every
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edgereid.cpus import usable_cpus
 from edgereid.errors import InputError, UsageError
 from edgereid.native import match_ranks
 from edgereid.retrieval.checks import integers, matrix, person_ids
@@ -74,7 +74,7 @@ def evaluate(
         _labels("gallery", gallery_pids, gallery_camids, len(gallery)),
     )
     chosen = _select(gallery, judgement.gallery_index)
-    threads = usable_processors() if threads is None else threads
+    threads = usable_cpus() if threads is None else threads
     words = f"{metric} distance"
     if reranking is not None:
         # Every query is a neighbour, judged or not; those without a match are left out at the end.
@@ -129,7 +129,7 @@ def _score(
     if ap not in AVERAGE_PRECISION:
         raise UsageError(f"average precision {ap!r} is unknown: {', '.join(AVERAGE_PRECISION)}.")
     average, words = AVERAGE_PRECISION[ap]
-    threads = usable_processors() if threads is None else threads
+    threads = usable_cpus() if threads is None else threads
     ranks = np.concatenate(list(_ranks(distances, judgement, threads)))
     offsets = judgement.matches.offsets
     first = first_match(ranks, offsets)
@@ -146,13 +146,6 @@ def _score(
         valid_queries=valid,
         dropped_queries=queries - valid,
     )
-
-
-def usable_processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _ranks(

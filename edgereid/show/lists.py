@@ -16,7 +16,7 @@ from edgereid.retrieval.ranking import RankedLists
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A place in a list. ``before``: its rank in the first engine's list, None when it was not in
-    its head (or when this is the first engine)."""
+    its head."""
 
     record: ImageRecord
     rank: int
@@ -37,8 +37,7 @@ class EngineList:
 
 @dataclass(frozen=True, slots=True)
 class QueryView:
-    """A query and the answers, in the order of the engines. ``map`` is an activation map's file
-    content as PNG, or None."""
+    """A query and the answers, in the order of the engines."""
 
     record: ImageRecord
     answers: tuple[EngineList, ...]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgereid.errors import UsageError
+from edgereid.evaluation.options import METRICS
+from edgereid.show.lists import ORDERS
 
-SORTS = ("worst", "best", "flips", "file")
-METRICS = ("auto", "cosine", "euclidean")
 MAX_QUERIES, MAX_TOP = 1000, 50
 
 
@@ -38,6 +38,9 @@ class ShowOptions:
         ):
             if not 1 <= value <= most:
                 raise UsageError(f"{value} {name}: from 1 to {most} are allowed.")
-        for name, text, allowed in (("sort", self.sort, SORTS), ("metric", self.metric, METRICS)):
+        for name, text, allowed in (
+            ("sort", self.sort, tuple(ORDERS)),
+            ("metric", self.metric, METRICS),
+        ):
             if text not in allowed:
                 raise UsageError(f"{name} {text!r} is unknown: {', '.join(allowed)}.")

@@ -86,6 +86,10 @@ def loss(output: TrainOutput, labels: Tensor, recipe: Recipe, epoch: int) -> Ten
     if recipe.aux_weight and output.aux_logits:
         total = total + recipe.aux_weight * _cross_entropies(output.aux_logits, labels, recipe)
     weight = recipe.triplet_weight_at(epoch)
+    if weight and not output.features:
+        raise UsageError(
+            f"recipe: {recipe.network} gives no feature for a metric loss: set triplet=none."
+        )
     if weight:
         metric = METRIC_LOSSES[recipe.triplet]
         terms = (metric(_seen(f, recipe), labels, recipe) for f in output.features)

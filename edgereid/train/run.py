@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 
+from edgereid.cpus import usable_cpus
 from edgereid.data.layouts import open_dataset
 from edgereid.data.types import ReidDataset
 from edgereid.errors import UsageError
@@ -53,7 +53,7 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
     the others return the evaluation alone. Raises the errors of the steps; KeyboardInterrupt after
     the state was saved.
     """
-    torch.set_num_threads(options.threads or available_threads())
+    torch.set_num_threads(options.threads or usable_cpus())
     with processes(options.device) as group, Interrupt() as interrupt:
         group.first_does(lambda: _check_out(options))
         dataset = open_dataset(options.data, options.layout)
@@ -99,11 +99,6 @@ def _train(options: TrainOptions, trainer: Trainer, dataset: ReidDataset) -> dic
         result = _finish(options, task, trainer, dataset, final, evaluation)
     group.first_does(lambda: None)  # nobody ends before the files are there
     return result
-
-
-def available_threads() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check_out(options: TrainOptions) -> None:

@@ -17,9 +17,10 @@ from edgereid.bench.bootstrap import Drop
 from edgereid.bench.latency import LatencyOptions, Samples
 from edgereid.bench.machine import Machine, Reading, State
 from edgereid.bench.options import BenchOptions
-from edgereid.bench.result import Accuracy, BenchResult, Dataset, LeftOut, Row
+from edgereid.bench.result import Accuracy, BenchResult, Dataset, Row
 from edgereid.data.types import ImageRecord, ReidDataset
 from edgereid.engines.base import Engine, EngineInfo, TensorSpec
+from edgereid.evaluation.result import LeftOut
 
 
 @dataclass

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgereid.cpus import _quota, usable_cpus
 from edgereid.engines.base import Engine, EngineInfo, TensorSpec
-from edgereid.engines.vendor import _quota, one_line, usable_cpus
+from edgereid.engines.vendor import one_line
 from edgereid.errors import InputError, IntegrityError
 
 
