@@ -54,7 +54,8 @@ def measure_accuracies(
     subjects: Sequence[Subject], dataset: ReidDataset, batch_size: int = 16
 ) -> list[Accuracy]:
     """Accuracy of every subject on the queries and gallery of ``dataset``, in order, by the
-    single-query protocol and the subject's own distance.
+    single-query protocol, the subject's own distance and, where its manifest says so, with mirror
+    images.
 
     Raises InputError when an image cannot be decoded or an engine's embeddings are not finite.
     """

@@ -37,6 +37,7 @@ class Candidate:
     under_test: bool
     preprocessing: Preprocessing | None
     distance: str = "cosine"
+    flip: bool = False  # the manifest's: accuracy is that of the mean with the mirror image
 
     @property
     def file(self) -> str:
@@ -74,6 +75,7 @@ def _of_bundle(
         under_test=under_test,
         preprocessing=bundle.manifest.preprocessing,
         distance=bundle.manifest.distance,
+        flip=bundle.manifest.flip,
     )
 
 

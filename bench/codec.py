@@ -34,9 +34,10 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: type[T], value: Any) -> T:
-    """The inverse of ``encode`` for the dataclass ``kind``; unknown fields are ignored.
+    """The inverse of ``encode`` for the dataclass ``kind``; unknown fields are ignored, and a field
+    that older files lack takes its default.
 
-    Raises InputError when a field is missing or of another type.
+    Raises InputError when a field without a default is missing or of another type.
     """
     try:
         return typing.cast(T, _decode(kind, value))
@@ -70,4 +71,10 @@ def _decode(kind: Any, value: Any) -> Any:
 
 def _decode_dataclass(kind: Any, value: Any) -> Any:
     hints = typing.get_type_hints(kind)
-    return kind(**{f.name: _decode(hints[f.name], value[f.name]) for f in dataclasses.fields(kind)})
+    given = [f.name for f in dataclasses.fields(kind) if f.name in value or not _optional(f)]
+    return kind(**{name: _decode(hints[name], value[name]) for name in given})
+
+
+def _optional(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing

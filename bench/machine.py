@@ -9,11 +9,21 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from edgereid.bench.machine_files import (
+    UNRECORDED,
+    Reading,
+    cpuinfo,
+    file_text,
+    memory_field,
+    value_in,
+)
+from edgereid.bench.machine_state import State, state, state_warnings
+
+__all__ = ["Machine", "Reading", "State", "machine", "state", "state_warnings"]
 
 #: Processor features that decide which arithmetic an engine can use.
 FEATURES = (
@@ -24,15 +34,6 @@ FEATURES = (
 PACKAGES = (
     "numpy", "pillow", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "onnx",
 )  # fmt: skip
-CLOCK_MOVED = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A value, or ``None`` with the reason why it is absent."""
-
-    value: Any
-    absent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,51 +53,13 @@ class Machine:
     accelerator: Reading
     python: str
     packages: dict[str, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """What does change: clocks in MHz (one a processor), temperatures in degrees Celsius by sensor,
-    load averages over 1, 5 and 15 minutes, free memory in bytes."""
-
-    clocks: Reading
-    temperatures: Reading
-    load: Reading
-    memory_available: Reading
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(errors="replace").strip("\0\n ")
-    except OSError:
-        return None
-
-
-def _read(path: Path, convert: Callable[[str], Any]) -> Reading:
-    """One file's value; absent when it cannot be read or understood."""
-    text = _text(path)
-    if not text:
-        return Reading(None, f"{path} cannot be read")
-    try:
-        return Reading(convert(text))
-    except (ValueError, IndexError):
-        return Reading(None, f"{path} is not understood")
-
-
-def _cpuinfo(root: Path) -> dict[str, list[str]]:
-    """Field -> its values, one a processor."""
-    fields: dict[str, list[str]] = {}
-    for line in (_text(root / "proc/cpuinfo") or "").splitlines():
-        name, _, value = line.partition(":")
-        if value:
-            fields.setdefault(name.strip(), []).append(value.strip())
-    return fields
+    power_mode: Reading = UNRECORDED
 
 
 def _cpu_model(root: Path, info: dict[str, list[str]]) -> Reading:
     if info.get("model name"):
         return Reading(info["model name"][0])
-    board = _text(root / "proc/device-tree/model")  # ARM boards
+    board = file_text(root / "proc/device-tree/model")  # ARM boards
     if board:
         return Reading(board)
     name = platform.processor()
@@ -116,19 +79,11 @@ def _quota(text: str) -> float | None:
     return None if quota == "max" else int(quota) / int(period)
 
 
-def _memory(root: Path, field: str) -> Reading:
-    def convert(text: str) -> int:
-        line = next(x for x in [*text.splitlines(), f"{field}:"] if x.startswith(f"{field}:"))
-        return int(line.split()[1]) * 1024
-
-    return _read(root / "proc/meminfo", convert)
-
-
 def _accelerator(root: Path) -> Reading:
-    board = _text(root / "etc/nv_tegra_release")
+    board = file_text(root / "etc/nv_tegra_release")
     if board:
         return Reading(board.splitlines()[0])
-    driver = _text(root / "proc/driver/nvidia/version")
+    driver = file_text(root / "proc/driver/nvidia/version")
     if driver:
         return Reading(driver.splitlines()[0])
     return Reading(None, "no NVIDIA driver is loaded")
@@ -149,9 +104,9 @@ def _usable_cpus() -> int:
 
 def machine(root: Path = Path("/")) -> Machine:
     """Describe this machine; ``root`` is where ``proc`` and ``sys`` are."""
-    info = _cpuinfo(root)
+    info = cpuinfo(root)
     frequency = root / "sys/devices/system/cpu/cpu0/cpufreq"
-    quota = _read(root / "sys/fs/cgroup/cpu.max", _quota)
+    quota = value_in(root / "sys/fs/cgroup/cpu.max", _quota)
     if quota == Reading(None):
         quota = Reading(None, "no limit is set")
     return Machine(
@@ -163,60 +118,18 @@ def machine(root: Path = Path("/")) -> Machine:
         logical_cpus=os.cpu_count() or 1,
         usable_cpus=_usable_cpus(),
         cpu_quota=quota,
-        governor=_read(frequency / "scaling_governor", str),
-        memory=_memory(root, "MemTotal"),
+        governor=value_in(frequency / "scaling_governor", str),
+        memory=memory_field(root, "MemTotal"),
         accelerator=_accelerator(root),
         python=platform.python_version(),
         packages={name: _version(name) for name in PACKAGES},
+        power_mode=_power_mode(root),
     )
 
 
-def _clocks(root: Path) -> Reading:
-    files = sorted((root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
-    if files:
-        values = [text for text in map(_text, files) if text and text.isdigit()]
-        if values:
-            return Reading([int(v) / 1000 for v in values])
-    stated = _cpuinfo(root).get("cpu MHz")
-    if not stated:
-        return Reading(None, "neither cpufreq nor /proc/cpuinfo tells the clock")
-    try:
-        return Reading([float(v) for v in stated])
-    except ValueError:
-        return Reading(None, "/proc/cpuinfo's clock is not understood")
-
-
-def _temperatures(root: Path) -> Reading:
-    found: dict[str, float] = {}
-    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
-        name, value = _text(zone / "type") or zone.name, _text(zone / "temp")
-        if value and value.lstrip("-").isdigit():
-            found[f"{zone.name} {name}"] = int(value) / 1000
-    if not found:
-        return Reading(None, "no thermal zone can be read")
-    return Reading(found)
-
-
-def state(root: Path = Path("/")) -> State:
-    """The machine's present state; ``root`` is where ``proc`` and ``sys`` are."""
-    return State(
-        clocks=_clocks(root),
-        temperatures=_temperatures(root),
-        load=_read(root / "proc/loadavg", lambda t: [float(v) for v in t.split()[:3]]),
-        memory_available=_memory(root, "MemAvailable"),
-    )
-
-
-def state_warnings(before: State, after: State, usable_cpus: int) -> list[str]:
-    """What in the machine's state casts doubt on a measurement, a sentence each."""
-    found = []
-    if before.load.value is not None and before.load.value[0] > 0.5 * usable_cpus:
-        found.append(
-            f"the machine was busy before the start (load {before.load.value[0]:.1f} on "
-            f"{usable_cpus} processors): close other programs and run again"
-        )
-    if before.clocks.value and after.clocks.value:
-        first, last = max(before.clocks.value), max(after.clocks.value)
-        if abs(last - first) > CLOCK_MOVED * first:
-            found.append(f"the processor's clock moved from {first:.0f} to {last:.0f} MHz")
-    return found
+def _power_mode(root: Path) -> Reading:
+    """A Jetson's nvpmodel mode, else the profile that the firmware was set to."""
+    for name in ("var/lib/nvpmodel/status", "sys/firmware/acpi/platform_profile"):
+        if text := file_text(root / name):
+            return Reading(text)
+    return Reading(None, "neither nvpmodel nor a platform profile tells")

@@ -8,6 +8,7 @@ from edgereid.bench.latency import REACHED_TIME_LIMIT
 from edgereid.bench.result import BenchResult, Latency
 from edgereid.bench.stats import TAIL_PERCENTILES, UNSTABLE_CV, samples_needed
 from edgereid.bench.wording import listing
+from edgereid.evaluation.score import FLIPPED
 
 
 def _span(values: Iterable[int]) -> str:
@@ -83,6 +84,18 @@ def _accuracy(result: BenchResult) -> list[str]:
     ]
 
 
+def _mirrored(result: BenchResult) -> list[str]:
+    measured = [row for row in result.rows if row.accuracy is not None]
+    names = [row.label for row in measured if row.accuracy and FLIPPED in row.accuracy.protocol]
+    if not names:
+        return []
+    whose = "every engine" if len(names) == len(measured) else listing(names)
+    return [
+        f"an embedding of {whose} takes two runs, of the image and of its mirror image: latency "
+        "and images per second are those of one run"
+    ]
+
+
 def _references(result: BenchResult) -> list[str]:
     names = [row.label for row in result.rows if row.is_reference]
     found = [f"speed and change are relative to {listing(names)}"] if names else []
@@ -111,6 +124,7 @@ def notes(result: BenchResult) -> list[str]:
         *_unstable(result),
         *_precisions(result),
         *_accuracy(result),
+        *_mirrored(result),
         *([f"inputs: {result.inputs}"] if result.dataset is None else []),
         *result.warnings,
         *(f"left out: {x.label}: {x.reason.rstrip('.')}" for x in result.left_out),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from edgereid.bench.codec import encode
 from edgereid.bench.latency import LatencyOptions
+from edgereid.bench.scenarios.options import ScenarioOptions
 from edgereid.errors import UsageError
 
 MAX_BATCH = 1024
@@ -14,7 +16,8 @@ MAX_BATCH = 1024
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
     """What to bench and how. ``max_map_drop``: the accuracy budget in points of mAP; with
-    ``budget_required`` it is an error when the drop cannot be measured."""
+    ``budget_required`` it is an error when the drop cannot be measured. ``scenarios`` None: none.
+    """
 
     paths: tuple[Path, ...]
     data: Path | None = None
@@ -27,6 +30,7 @@ class BenchOptions:
     trust: bool = False
     accuracy_batch: int = 16
     latency: LatencyOptions = field(default_factory=LatencyOptions)
+    scenarios: ScenarioOptions | None = None
 
     def __post_init__(self) -> None:
         if not self.paths:
@@ -51,4 +55,5 @@ class BenchOptions:
             "runtimes": list(self.runtimes),
             "accuracy_batch": self.accuracy_batch,
             "latency": asdict(self.latency),
+            "scenarios": encode(self.scenarios),
         }

@@ -163,6 +163,7 @@ def _constant(result: BenchResult) -> Iterator[tuple[str, str]]:
     yield "processors", f"{m.usable_cpus} usable of {m.logical_cpus}"
     yield "quota", _reading(m.cpu_quota)
     yield "governor", _reading(m.governor)
+    yield "power mode", _reading(m.power_mode)
     yield "memory", _gigabytes(m.memory)
     yield "accelerator", _reading(m.accelerator)
     yield "system", f"{m.os}, {m.architecture}, Python {m.python}"
@@ -175,6 +176,10 @@ def _constant(result: BenchResult) -> Iterator[tuple[str, str]]:
 def _states(before: State, after: State) -> Iterator[tuple[str, str]]:
     for name, first, last, unit in (
         ("clock", before.clocks, after.clocks, " MHz"),
+        ("clock limit", before.clock_limits, after.clock_limits, " MHz"),
+        ("device clock", before.device_clocks, after.device_clocks, " MHz"),
+        ("throttled", before.throttled, after.throttled, ""),
+        ("cooling", before.cooling, after.cooling, ""),
         ("temperature", before.temperatures, after.temperatures, " °C"),
         ("load", before.load, after.load, ""),
     ):

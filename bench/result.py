@@ -13,6 +13,7 @@ from edgereid.bench.bootstrap import Drop
 from edgereid.bench.codec import decode, encode
 from edgereid.bench.latency import Samples
 from edgereid.bench.machine import Machine, State
+from edgereid.bench.scenarios.result import Scenarios
 from edgereid.bench.stats import Ratio, Summary
 from edgereid.errors import InputError
 from edgereid.evaluation.result import LeftOut
@@ -106,7 +107,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BenchResult:
-    """Everything a run found. ``preparation`` times decoding, resizing and normalising alone."""
+    """Everything a run found. ``preparation`` times decoding, resizing and normalising alone.
+    ``scenarios`` None: none was asked for, or the file is of an older version."""
 
     edgereid: str
     created: str
@@ -121,6 +123,7 @@ class BenchResult:
     preparation: dict[int, Latency]
     left_out: tuple[LeftOut, ...]
     warnings: tuple[str, ...]
+    scenarios: Scenarios | None = None
 
     @property
     def batches(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from edgereid import __version__
@@ -17,10 +18,14 @@ from edgereid.bench.opening import Opened, Opener, open_all, open_with_runtime, 
 from edgereid.bench.options import BenchOptions
 from edgereid.bench.process import peak_resident_bytes
 from edgereid.bench.result import Accuracy, BenchResult, Dataset
+from edgereid.bench.scenarios.queue import Wait, wait_until
+from edgereid.bench.scenarios.result import Scenarios
+from edgereid.bench.scenarios.run import Setup, run_scenarios
 from edgereid.bench.timing import fixed_batches, time_batch
 from edgereid.data.types import ReidDataset
 from edgereid.engines.base import EngineOptions
 from edgereid.errors import UsageError
+from edgereid.evaluation.result import LeftOut
 
 
 def run_bench(
@@ -28,8 +33,9 @@ def run_bench(
     opener: Opener = open_with_runtime,
     clock: Clock = time.perf_counter_ns,
     dataset: ReidDataset | None = None,
+    wait: Wait = wait_until,
 ) -> BenchResult:
-    """Measure; ``dataset`` overrides ``options.data``.
+    """Measure; ``dataset`` overrides ``options.data``. ``wait`` waits by ``clock``.
 
     Raises UsageError, InputError, IntegrityError and MissingRuntimeError; see ``open_all``.
     """
@@ -46,6 +52,7 @@ def run_bench(
         left_out += fixed_batches(opened, options.batches)
         before = state()
         timed = {b: time_batch(b, opened, dataset, options.latency, clock) for b in options.batches}
+        scenarios = _scenarios(options, opened, opener, clock, wait, dataset)
         after = state()
         accuracies = _accuracies(opened, dataset, options.accuracy_batch)
         rows = rows_of(opened, timed, accuracies, described)
@@ -64,7 +71,30 @@ def run_bench(
         preparation={b: latency(b, t.preparation, None) for b, t in timed.items() if t.preparation},
         left_out=tuple(left_out),
         warnings=tuple(state_warnings(before, after, host.usable_cpus)),
+        scenarios=scenarios,
     )
+
+
+def _scenarios(
+    options: BenchOptions,
+    opened: Sequence[Opened],
+    opener: Opener,
+    clock: Clock,
+    wait: Wait,
+    dataset: ReidDataset | None,
+) -> Scenarios | None:
+    if options.scenarios is None:
+        return None
+    engine_options = EngineOptions(threads=options.threads, trust=options.trust)
+    candidates = [o.candidate for o in opened]
+
+    def open_with(threads: int, stack: ExitStack) -> tuple[list[Opened], list[LeftOut]]:
+        return open_all(candidates, replace(engine_options, threads=threads), stack, opener)
+
+    setup = Setup(
+        opened, dataset, options.batches, options.latency, engine_options, open_with, clock, wait
+    )
+    return run_scenarios(options.scenarios, setup)
 
 
 def _describe(dataset: ReidDataset) -> Dataset:
@@ -90,6 +120,8 @@ def _accuracies(
     from edgereid.bench.accuracy import measure_accuracies
     from edgereid.evaluation.subject import Subject
 
-    subjects = [Subject(o.engine, o.preprocessing, o.candidate.distance) for o in opened]
+    subjects = [
+        Subject(o.engine, o.preprocessing, o.candidate.distance, o.candidate.flip) for o in opened
+    ]
     found = measure_accuracies(subjects, dataset, batch_size)
     return {o.key: a for o, a in zip(opened, found, strict=True)}

@@ -2,24 +2,28 @@
 
 A tail percentile p is reported from at least ``10 / (1 - p)`` samples, so that ten of them lie
 beyond it: p90 from 100, p95 from 200, p99 from 1,000. The median is always given, with the count.
-Nothing is trimmed.
+Every percentile has a 95 % interval. Nothing is trimmed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgereid.bench.intervals import Interval, percentile_interval
 from edgereid.errors import InputError
 
 TAIL_PERCENTILES = (90, 95, 99)
 UNSTABLE_CV = 0.025  # above it a result is called unstable
-RESAMPLES = 2000
+RESAMPLES = 2000  # of a bootstrap over rounds, where one is needed
 MIN_ROUNDS_FOR_INTERVAL = 8
+#: Rounds with fewer samples are joined with their neighbours: the median of a few is biased.
+MIN_SAMPLES_A_MEDIAN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Summary:
     """Latency of one engine at one batch size; milliseconds a batch, images a second.
 
     ``tail_ms`` holds the percentiles the sample supports, ``unsupported`` the number of samples
-    each of the others would need.
+    each of the others would need. ``intervals_ms``: 95 % intervals of the median (key 50) and of
+    the percentiles in ``tail_ms``; files of older versions have none.
     """
 
     count: int
@@ -39,6 +44,7 @@ class Summary:
     mean_ms: float
     cv: float | None
     images_per_s: float
+    intervals_ms: dict[int, Interval] = field(default_factory=dict)
 
     @property
     def unstable(self) -> bool:
@@ -81,6 +87,7 @@ def summarise(samples_ns: Sequence[int], batch: int) -> Summary:
         mean_ms=mean,
         cv=float(ms.std(ddof=1)) / mean if n > 1 and mean > 0 else None,
         images_per_s=1e3 * batch / mean if mean > 0 else 0.0,
+        intervals_ms={p: percentile_interval(ms, p) for p in (50, *tail)},
     )
 
 
@@ -97,19 +104,34 @@ def round_ratios(
     return np.array([a / max(b, 1.0) for a, b in medians], dtype=np.float64)
 
 
-def speed_ratio(
-    reference: Sequence[Sequence[int]], candidate: Sequence[Sequence[int]], seed: int = 0
-) -> Ratio:
-    """Median over the rounds of the per-round ratio, and its 95 % percentile-bootstrap interval.
+def _joined(
+    reference: Sequence[Sequence[int]], candidate: Sequence[Sequence[int]]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """The same neighbouring rounds of both joined, as far as enough rounds are left over."""
+    rounds = len(reference)
+    fewest = min(sum(map(len, reference)), sum(map(len, candidate)))
+    wanted = max(MIN_ROUNDS_FOR_INTERVAL, min(rounds, fewest // MIN_SAMPLES_A_MEDIAN))
+    edges = [i * rounds // wanted for i in range(wanted + 1)]
+    first, second = (
+        [[x for block in blocks[a:b] for x in block] for a, b in pairwise(edges)]
+        for blocks in (reference, candidate)
+    )
+    return first, second
+
+
+def speed_ratio(reference: Sequence[Sequence[int]], candidate: Sequence[Sequence[int]]) -> Ratio:
+    """Median over the rounds of the per-round ratio of medians, and its 95 % interval by order
+    statistics (``percentile_interval``), whatever the law: the range of all rounds where they
+    depend on each other so much that they are worth fewer than six.
 
     Both took turns in the same rounds, so slow drift of the machine cancels. Raises InputError
     when the rounds do not pair up.
     """
-    ratios = round_ratios(reference, candidate)
-    value = float(np.median(ratios))
-    if len(ratios) < MIN_ROUNDS_FOR_INTERVAL:
-        return Ratio(value, None, None, len(ratios))
-    rng = np.random.default_rng(seed)
-    picks = rng.integers(0, len(ratios), size=(RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(ratios[picks], axis=1), [2.5, 97.5])
-    return Ratio(value, float(low), float(high), len(ratios))
+    rounds = len(round_ratios(reference, candidate))
+    if rounds < MIN_ROUNDS_FOR_INTERVAL:
+        return Ratio(float(np.median(round_ratios(reference, candidate))), None, None, rounds)
+    ratios = round_ratios(*_joined(reference, candidate))
+    interval = percentile_interval(ratios, 50)
+    low = float(ratios.min()) if interval.low is None else interval.low
+    high = float(ratios.max()) if interval.high is None else interval.high
+    return Ratio(float(np.median(ratios)), low, high, rounds)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgereid.bench.result import BenchResult, Latency, Row
+from edgereid.bench.scenarios.table import text as scenarios_text
 from edgereid.bench.verdict import Verdict
 from edgereid.bench.wording import NOTHING, change, interval, megabytes, milliseconds, points, times
 
@@ -124,5 +125,7 @@ def text(result: BenchResult, verdict: Verdict, notes: Sequence[str]) -> str:
         parts.append(render(end_to_end_columns(result, throughput=False), measured))
         parts.append(preparation_words(result))
     parts += ["", *(f"- {note}" for note in notes)]
+    if result.scenarios is not None:
+        parts += ["", scenarios_text(result.scenarios)]
     parts += ["", *verdict.sentences]
     return "\n".join(parts) + "\n"

@@ -46,3 +46,5 @@ class StorageError(EdgeReidError):
 EXIT_BUDGET_BROKEN = 1
 #: Interrupted by Ctrl-C.
 EXIT_INTERRUPTED = 130
+#: Wrong use of a command whose verdict takes the code 2 (``EX_USAGE`` of BSD's sysexits.h).
+EX_USAGE = 64

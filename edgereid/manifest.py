@@ -61,7 +61,8 @@ class BundleFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What ``manifest.json`` holds. The files stand in the order of their names."""
+    """What ``manifest.json`` holds. The files stand in the order of their names. ``flip``: an
+    embedding is the mean of the features of an image and of its mirror image; the host takes it."""
 
     network: str
     feature_size: int
@@ -73,6 +74,7 @@ class Manifest:
     precision: dict[str, dict[str, str]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     accuracy: dict[str, Any] = field(default_factory=dict)
+    flip: bool = False
 
     def __post_init__(self) -> None:
         ordered = tuple(sorted(self.files, key=lambda f: f.name))
@@ -81,7 +83,9 @@ class Manifest:
         object.__setattr__(self, "files", ordered)
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        # Written only when set: a version that does not know it refuses it, and reads all others.
+        flip = {"flip": True} if self.flip else {}
+        return flip | {
             "schema": SCHEMA,
             "network": self.network,
             "feature_size": self.feature_size,
@@ -165,6 +169,12 @@ def _whole(low: int, high: int) -> _Reader:
     return read
 
 
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
 def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("a JSON object")
@@ -208,4 +218,5 @@ _MANIFEST_FIELDS: dict[str, _Reader] = {
     "provenance": _object,
     "accuracy": _object,
     "files": _files,
+    "flip?": _truth,
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgereid.errors import UsageError
 
 TARGETS = ("onnxruntime", "openvino", "tensorrt")
+CROPS = ("grid_sample", "matmul")  # as in edgereid.models.crops, which needs torch
 METHODS = ("minmax", "percentile", "entropy", "mse")
 DEFAULT_METHOD = "mse"
 CALIBRATION_IMAGES = 256
@@ -16,7 +17,9 @@ CALIBRATION_IMAGES = 256
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
     """One export. ``weights`` None: the shipped ones; ``calibration`` None: built-in images, which
-    suit the shipped weights only; ``threads`` None: as many as this process may use."""
+    suit the shipped weights only; ``threads`` None: as many as this process may use; ``crop``: how
+    hard attention crops its regions, None: as the network is made; ``flip``: the manifest says that
+    an embedding is the mean with that of the mirror image."""
 
     network: str
     out: Path
@@ -32,6 +35,8 @@ class ExportOptions:
     seed: int = 0
     threads: int | None = None
     overwrite: bool = False
+    crop: str | None = None
+    flip: bool = False
     command: tuple[str, ...] = ()  # as the user typed it, for the manifest
 
     def __post_init__(self) -> None:
@@ -40,12 +45,13 @@ class ExportOptions:
                 f"{self.network} is an ONNX file: edgereid exports its own networks by name so far "
                 "(`edgereid export dslnet`)."
             )
-        if self.target not in ("auto", *TARGETS):
-            raise UsageError(
-                f"unknown target {self.target!r}: auto, {', '.join(TARGETS)} are known."
-            )
-        if self.method not in METHODS:
-            raise UsageError(f"unknown method {self.method!r}: {', '.join(METHODS)} are known.")
+        for name, value, known in (
+            ("target", self.target, ("auto", *TARGETS)),
+            ("crop", CROPS[0] if self.crop is None else self.crop, CROPS),
+            ("method", self.method, METHODS),
+        ):
+            if value not in known:
+                raise UsageError(f"unknown {name} {value!r}: {', '.join(known)} are known.")
         if self.int8 and self.weights is not None and self.calibration is None:
             raise UsageError(
                 "--int8 with --weights needs --calib: the images that the weights were trained on."

@@ -60,9 +60,11 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Float:
-    """The float network as exported, and its own features of the crops it was compared on."""
+    """The float network as exported, and its own features of the crops it was compared on.
+    ``crop``: how it crops its regions, None: it has none."""
 
     preprocessing: Preprocessing
+    crop: str | None
     files: tuple[BundleFile, ...]
     parity: dict[str, Parity]
     crops: NDArray[np.float32]
@@ -75,9 +77,12 @@ def export_bundle(options: ExportOptions) -> Bundle:
     Raises UsageError, InputError (parity, collapse, unusable images or weights),
     MissingRuntimeError and StorageError; ``options.out`` is then as it was.
     """
+    from edgereid.export import torch_onnx
     from edgereid.models import registry
 
     registry.entry(options.network)
+    if options.crop is not None:
+        torch_onnx.require_cropping(options.network)
     targets, why = choose_targets(options.target, options.int8)
     decision = Decision(options.method, options.percentile)
     weights = weights_file(options)
@@ -97,26 +102,28 @@ def _export_float(job: _Job) -> _Float:
     """Write weights, ``model.onnx`` and, where OpenVINO was named, a float IR; compare all."""
     from edgereid.export import torch_onnx
 
-    network, preprocessing = torch_onnx.load_network(job.options.network, job.weights)
+    options = job.options
+    network, preprocessing = torch_onnx.load_network(options.network, job.weights, options.crop)
     weights = job.directory / "weights.safetensors"
     shutil.copyfile(job.weights, weights)
     crops = load_batch(job.images.paths[:CROPS], preprocessing)
     reference = torch_onnx.reference_features(network, crops)
-    require_varied(reference, f"{job.options.network} with {job.weights.name}")
-    note(f"{job.options.network}: writing ONNX")
+    require_varied(reference, f"{options.network} with {job.weights.name}")
+    note(f"{options.network}: writing ONNX")
     torch_onnx.export_onnx(network, (preprocessing.height, preprocessing.width), job.model)
     files = [
         describe_file(weights, "weights"),
         describe_file(job.model, "float", "onnxruntime", "f32"),
     ]
     engines = [job.model]
-    if not job.options.int8 and job.options.target == "openvino":
+    if not options.int8 and options.target == "openvino":
         engines.append(job.directory / "engine.xml")
         write_ir(job.model, engines[-1])
         files.append(describe_file(engines[-1], "engine", "openvino", "f32"))
         files.append(describe_file(engines[-1].with_suffix(".bin"), "data"))
     parity = {p.name: _compare(p, crops, reference, job.threads) for p in engines}
-    return _Float(preprocessing, tuple(files), parity, crops, reference)
+    crop = network.crop if isinstance(network, torch_onnx.Cropping) else None
+    return _Float(preprocessing, crop, tuple(files), parity, crops, reference)
 
 
 def _compare(
@@ -177,6 +184,8 @@ def _manifest(job: _Job, base: _Float, engines: tuple[Int8Engine, ...]) -> Manif
         "parity_images": {"source": job.images.source, "number": len(base.crops)},
         "targets": job.why,
     }
+    if base.crop is not None:
+        provenance["crop"] = base.crop
     files = [*base.files, *(file for engine in engines for file in engine.files)]
     if options.int8:
         files.append(describe_file(job.directory / CALIBRATION_FILE, "calibration"))
@@ -197,6 +206,7 @@ def _manifest(job: _Job, base: _Float, engines: tuple[Int8Engine, ...]) -> Manif
         targets=job.targets,
         precision={engine.name: dict(engine.precision) for engine in engines},
         provenance=provenance,
+        flip=options.flip,
     )
 
 

@@ -11,7 +11,7 @@ import copy
 import warnings
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,26 +19,49 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from edgereid.errors import InputError
+from edgereid.errors import InputError, UsageError
 from edgereid.files import atomic_path
 from edgereid.images import Preprocessing
-from edgereid.models.registry import Network, build, entry
+from edgereid.models import registry
+from edgereid.models.registry import Network
 
 OPSET = 17
 INPUT = "images"
 OUTPUT = "features"
 
 
-def load_network(name: str, weights: Path) -> tuple[Network, Preprocessing]:
+@runtime_checkable
+class Cropping(Protocol):
+    """A network that crops regions; ``crop``: a name in ``edgereid.models.crops.CROPS``."""
+
+    crop: str
+
+
+def require_cropping(name: str) -> None:
+    """Raises UsageError, naming the networks that crop regions, unless the one named does."""
+    with torch.device("meta"):  # no memory, no initial values
+        if isinstance(registry.build(name), Cropping):
+            return
+        main = [n for n in registry.names() if registry.entry(n).published]
+        able = [n for n in main if isinstance(registry.build(n), Cropping)]
+    raise UsageError(
+        f"{name} crops no regions: there is no crop to choose. Networks that do, apart from "
+        f"ablations: {', '.join(able)}."
+    )
+
+
+def load_network(
+    name: str, weights: Path, crop: str | None = None
+) -> tuple[Network, Preprocessing]:
     """A registered network in evaluation mode with weights from a .safetensors file, and the
-    preprocessing that belongs to it.
+    preprocessing that belongs to it. ``crop``: how it is to crop its regions, where it does.
 
     Raises UsageError for an unknown name, InputError for a file that does not fit the network.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    network, spec = build(name), entry(name).input
+    network, spec = registry.build(name), registry.entry(name).input
     try:
         network.load_state_dict(load_file(str(weights)))
     except (OSError, SafetensorError) as error:
@@ -46,6 +69,8 @@ def load_network(name: str, weights: Path) -> tuple[Network, Preprocessing]:
     except RuntimeError as error:
         detail = str(error).splitlines()[-1].strip()
         raise InputError(f"{weights} does not fit the network {name!r}: {detail}") from error
+    if crop is not None and isinstance(network, Cropping):
+        network.crop = crop
     preprocessing = Preprocessing(spec.height, spec.width, mean=spec.mean, std=spec.std)
     return network.eval(), preprocessing
 

@@ -119,6 +119,21 @@ def test_a_manifest_has_exactly_these_bytes(bundle: Bundle) -> None:
     assert (bundle.directory / MANIFEST).read_bytes() == GOLDEN
 
 
+def test_a_manifest_of_mirror_images_says_so_in_one_field_more(bundle: Bundle) -> None:
+    flipped = write_manifest(bundle.directory, replace(bundle.manifest, flip=True))
+    written = (bundle.directory / MANIFEST).read_bytes()
+    line = b'  "flip": true,\n'
+    assert written == GOLDEN.replace(b'  "network"', line + b'  "network"')
+    assert Bundle.open(bundle.directory) == flipped
+    assert flipped.manifest.flip
+
+
+def test_a_manifest_without_the_field_or_with_false_has_no_mirror_images(bundle: Bundle) -> None:
+    assert not bundle.manifest.flip
+    assert b"flip" not in GOLDEN
+    assert Bundle.open(edited(bundle, changed("flip", to=False))) == bundle
+
+
 def test_a_bundle_comes_back_as_it_was_written_from_its_directory_or_a_file_in_it(
     bundle: Bundle,
 ) -> None:
@@ -269,6 +284,7 @@ FAULTS = {
     "a fraction of a feature": (changed("feature_size", to=1.5), "'feature_size' is 1.5"),
     "a truth as number": (changed("feature_size", to=True), "'feature_size' is True"),
     "an unknown distance": (changed("distance", to="hamming"), "one of cosine, euclidean"),
+    "mirror images as number": (changed("flip", to=1), "'flip' is 1: true or false"),
     "targets as text": (changed("targets", to="openvino"), "a list of names"),
     "a target that is no name": (changed("targets", to=[None]), "'targets' is"),
     "precision as list": (changed("precision", to=[]), "a JSON object"),

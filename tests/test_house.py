@@ -24,24 +24,34 @@ VENDORS: dict[str, tuple[str, ...]] = {
         "models/",
         "losses.py",
         "train/",
-        "profile.py",
+        "profile/",
         "engines/eager.py",
         "export/torch_onnx.py",
         "evaluation/shard.py",
         "show/activation.py",
     ),
     "torchvision": ("models/", "train/"),
-    "fvcore": ("profile.py",),
+    "fvcore": ("profile/",),
     "safetensors": ("train/", "engines/eager.py", "export/torch_onnx.py"),
-    "onnx": ("export/", "calibration/"),
+    "onnx": ("export/", "calibration/", "bench/roofline/"),
     "onnxscript": ("export/torch_onnx.py",),
-    "onnxruntime": ("engines/onnxruntime.py", "calibration/collect.py"),
-    "openvino": ("engines/openvino.py", "export/openvino_ir.py"),
+    "onnxruntime": (
+        "engines/onnxruntime.py",
+        "calibration/collect.py",
+        "bench/roofline/onnxruntime_layers.py",
+    ),
+    "openvino": (
+        "engines/openvino.py",
+        "export/openvino_ir.py",
+        "bench/roofline/openvino_layers.py",
+    ),
     "tensorrt": ("engines/tensorrt.py", "export/tensorrt_plan.py"),
+    "pynvml": ("bench/energy_nvml.py",),
     "h5py": ("data/cuhk03_mat.py",),
     "scipy": ("data/cuhk03_mat.py",),
     "tensorboard": ("train/",),
-    "matplotlib": ("bench/", "cli/bench.py"),  # the command checks for it before it measures
+    # The commands check for it before they measure.
+    "matplotlib": ("bench/", "cli/bench.py", "profile/plot.py", "cli/profile.py"),
 }
 
 # Room -> rooms it may import besides itself; `base` is at the bottom and may import within itself.
@@ -54,7 +64,7 @@ LAYERS: dict[str, set[str]] = {
     "models": {"errors"},
     "losses": {"errors", "models"},
     "engines": BASE | {"models"},  # the eager engine builds the network
-    "profile": BASE | {"models"},
+    "profile": BASE | {"models", "bench"},  # labels of a drawing
     "evaluation": BASE | MIDDLE,
     "train": BASE | MIDDLE | {"models", "losses", "evaluation"},
     "calibration": BASE | MIDDLE,
@@ -64,6 +74,7 @@ LAYERS: dict[str, set[str]] = {
     "cli": BASE
     | MIDDLE
     | {"train", "profile", "export", "calibration", "bench", "models", "evaluation", "show"},
+    "pytest_plugin": BASE | {"bench", "data"},
     "__main__": {"cli"},
     "": set(),  # edgereid/__init__.py
 }

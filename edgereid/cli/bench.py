@@ -13,6 +13,7 @@ from edgereid.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from edgereid.bench.options import BenchOptions
     from edgereid.bench.result import BenchResult
+    from edgereid.bench.scenarios.options import ScenarioOptions
     from edgereid.bench.verdict import Verdict
 
 HELP = """Measure latency and accuracy of engines and say which one to ship.
@@ -24,6 +25,7 @@ The engines take turns in one run. Exit code 1: a quantized engine breaks the ac
 DEFAULT_MAX_MAP_DROP = 0.5
 #: Flag -> (default, with --quick).
 TIMING = {"min_time": (3.0, 0.5), "min_count": (100, 20), "max_time": (30.0, 8.0)}
+SERVER_TIMES = {"server_time": (30.0, 5.0), "verify_time": (60.0, 10.0)}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("paths", nargs="+", type=Path, metavar="PATH", help="a bundle or an engine file")
     add("--data", type=Path, metavar="DIR", help="dataset folder: adds accuracy and real crops")
     add("--layout", metavar="NAME", help="of the dataset (default: recognised)")
-    add("--batch", default="1,16", metavar="N,N", help="batch sizes (default 1,16)")
+    add("--batch", "--batches", default="1,16", metavar="N,N", help="batch sizes (default 1,16)")
     add("--threads", type=int, metavar="N", help="threads an engine may use (default: all)")
     add(
         "--max-map-drop",
@@ -47,11 +49,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--max-time", type=float, metavar="S", help="limit for all engines together (30)")
     add("--quick", action="store_true", help="0.5 s, 20 runs, limit 8 s: a rough look")
     add("--seed", type=int, default=0, metavar="N", help="order of turns, choice of crops (0)")
+    _configure_scenarios(parser.add_argument_group("scenarios"))
     add = parser.add_argument_group("output").add_argument
     add("--out", type=Path, metavar="FILE", help="result file (NAME.bench.json beside PATH)")
     add("--html", type=Path, metavar="FILE", help="write a self-contained page, too")
     add("--record", action="store_true", help="write the accuracy into the bundle's manifest")
     add("--json", action="store_true", help="print one JSON object instead of the table")
+
+
+def _configure_scenarios(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--scenario",
+        metavar="NAME,NAME",
+        help="single-stream (p90), multi-stream (frames of crops, p99), offline (images/s), server "
+        "(the highest rate within a bound), start (load, first run, memory)",
+    )
+    add("--frame", type=int, default=8, metavar="N", help="crops a frame of multi-stream (8)")
+    add("--pool", type=int, default=64, metavar="N", help="images of offline (64)")
+    add("--latency-bound", type=float, metavar="MS", help="of the server scenario")
+    add("--percentile", type=int, default=99, metavar="P", help="that must be within it (99)")
+    add("--max-batch", type=int, default=1, metavar="N", help="queries the server may join (1)")
+    add("--server-time", type=float, metavar="S", help="limit of a trial of one rate (30)")
+    add("--verify-time", type=float, metavar="S", help="length of the confirming run (60)")
+    add("--thread-sweep", metavar="N,N", help="measure with each of these numbers of threads")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -103,7 +124,7 @@ def options_of(args: argparse.Namespace) -> BenchOptions:
         paths=tuple(args.paths),
         data=args.data,
         layout=args.layout,
-        batches=_batches(args.batch),
+        batches=_numbers("--batch", args.batch),
         threads=args.threads,
         max_map_drop=DEFAULT_MAX_MAP_DROP if args.max_map_drop is None else args.max_map_drop,
         budget_required=args.max_map_drop is not None,
@@ -115,14 +136,48 @@ def options_of(args: argparse.Namespace) -> BenchOptions:
             max_time_s=float(chosen["max_time"]),
             seed=args.seed,
         ),
+        scenarios=scenarios_of(args),
     )
 
 
-def _batches(text: str) -> tuple[int, ...]:
+def scenarios_of(args: argparse.Namespace) -> ScenarioOptions | None:
+    """The scenarios a command line asks for, None for none; raises UsageError."""
+    from edgereid.bench.scenarios.options import ScenarioOptions, ServerOptions
+
+    if args.scenario is None and args.thread_sweep is None:
+        return None
+    times = {
+        name: SERVER_TIMES[name][bool(args.quick)]
+        if (given := getattr(args, name)) is None
+        else given
+        for name in SERVER_TIMES
+    }
+    server = (
+        None
+        if args.latency_bound is None
+        else ServerOptions(
+            bound_ms=args.latency_bound,
+            percentile=args.percentile,
+            max_batch=args.max_batch,
+            trial_s=times["server_time"],
+            verify_s=times["verify_time"],
+            seed=args.seed,
+        )
+    )
+    return ScenarioOptions(
+        names=tuple(dict.fromkeys(filter(None, (args.scenario or "").split(",")))),
+        frame=args.frame,
+        pool=args.pool,
+        server=server,
+        threads=_numbers("--thread-sweep", args.thread_sweep or ""),
+    )
+
+
+def _numbers(flag: str, text: str) -> tuple[int, ...]:
     try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
+        return tuple(sorted({int(part) for part in text.split(",") if text}))
     except ValueError:
-        raise UsageError(f"--batch {text!r}: give whole numbers with commas, as in 1,16.") from None
+        raise UsageError(f"{flag} {text!r}: give whole numbers with commas, as in 1,16.") from None
 
 
 def default_out(path: Path) -> Path:

@@ -28,7 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("protocol").add_argument
     add("--metric", default="auto", help="auto (as the manifest says), cosine, euclidean")
     add("--ap", default="precision", help="average precision: precision, trapezoid")
-    add("--flip", action="store_true", help="mean of the features of an image and its mirror image")
+    add(
+        "--flip",
+        action=argparse.BooleanOptionalAction,
+        help="mean of the features of an image and its mirror image (as the manifest says)",
+    )
     add("--multi-query", metavar="HOW", help="pool the images of a person by a camera: mean, max")
     add("--rerank", action="store_true", help="k-reciprocal re-ranking (k1 20, k2 6, weight 0.3)")
     add("--skip-corrupt", action="store_true", help="leave out unreadable images, and list them")
@@ -44,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from edgereid.cli.outputs import check_output
     from edgereid.evaluation.run import run_eval
     from edgereid.evaluation.table import text
     from edgereid.files import dump_json, write_text
@@ -51,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
     options = options_of(args)
     if args.out is not None:
-        _check_out(args.out)
+        check_output(args.out)
     result = run_eval(options)
     if result is None:  # another process of the group reports
         return 0
@@ -65,15 +70,12 @@ def run(args: argparse.Namespace) -> int:
 
 def options_of(args: argparse.Namespace) -> EvalOptions:
     """The options a command line asks for; raises UsageError."""
-    from edgereid.errors import UsageError
-    from edgereid.evaluation.cache import default_folder
+    from edgereid.cli.outputs import cache_folder
     from edgereid.evaluation.extract import Extraction
     from edgereid.evaluation.options import EvalOptions, Protocol
     from edgereid.retrieval.rerank import ReRanking
 
     reranking = ReRanking() if args.rerank else None
-    if args.no_cache and args.cache is not None:
-        raise UsageError("--cache and --no-cache contradict each other: give one.")
     return EvalOptions(
         path=args.path,
         data=args.data,
@@ -84,19 +86,6 @@ def options_of(args: argparse.Namespace) -> EvalOptions:
         extraction=Extraction(args.batch, args.workers, args.flip),
         protocol=Protocol(args.metric, args.ap, args.multi_query, reranking),
         skip_corrupt=args.skip_corrupt,
-        cache=None if args.no_cache else args.cache or default_folder(),
+        cache=cache_folder(args.cache, args.no_cache),
         trust=args.trust,
     )
-
-
-def _check_out(out: Path) -> None:
-    """Fail before the images are run, not after."""
-    import os
-
-    from edgereid.errors import StorageError, UsageError
-
-    if out.is_dir():
-        raise UsageError(f"{out} is a folder: name a file to write.")
-    home = next(parent for parent in out.resolve().parents if parent.exists())
-    if not os.access(home, os.W_OK):
-        raise StorageError(f"cannot write {out}: no permission in {home}; choose another name.")

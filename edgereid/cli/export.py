@@ -22,11 +22,12 @@ examples:
   edgereid export dslnet --int8                      dslnet-int8/, calibrated on drawn images
   edgereid export dslnet --int8 --calib market1501   on the training split of a dataset
   edgereid export dslnet --weights run/weights.safetensors --int8 --calib market1501
+  edgereid export robust_reid_1x --weights run/weights.safetensors --crop matmul
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from edgereid.export.options import TARGETS
+    from edgereid.export.options import CROPS, TARGETS
 
     add = parser.add_argument
     add("network", metavar="NETWORK", help="a network's name, such as dslnet")
@@ -40,6 +41,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"auto (what is installed), {', '.join(TARGETS)} (default: %(default)s)",
     )
     add("--threads", type=int, metavar="N", help="threads to use (default: all)")
+    add(
+        "--crop",
+        metavar="NAME",
+        help=f"of networks with hard attention: {', '.join(CROPS)}; the embeddings are the same",
+    )
+    add(
+        "--flip",
+        action="store_true",
+        help="an embedding is the mean with that of the mirror image: recorded for every host",
+    )
     _configure_quantization(parser)
     parser.add_argument_group("output").add_argument(
         "--json", action="store_true", help="print one JSON object"
@@ -108,6 +119,8 @@ def options_of(args: argparse.Namespace) -> ExportOptions:
         seed=args.seed,
         threads=args.threads,
         overwrite=args.force,
+        crop=args.crop,
+        flip=args.flip,
         command=("edgereid", *sys.argv[1:]),
     )
 
@@ -138,4 +151,5 @@ def summary(bundle: Bundle) -> str:
         )
     headers = ("engine", "runtime", "precision", "size", "of float", "centred cosine")
     table = tabulate(rows, headers, disable_numparse=True, colalign=("left",) * 3 + ("right",) * 3)
-    return f"{bundle.directory}\n{table}\n"
+    flip = "embeddings: the mean with that of the mirror image\n" if bundle.manifest.flip else ""
+    return f"{bundle.directory}\n{table}\n{flip}"

@@ -14,7 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgereid import __version__
-from edgereid.errors import EXIT_INTERRUPTED, EdgeReidError, MissingRuntimeError, StorageError
+from edgereid.errors import (
+    EX_USAGE,
+    EXIT_INTERRUPTED,
+    EdgeReidError,
+    MissingRuntimeError,
+    StorageError,
+    UsageError,
+)
 
 DESCRIPTION = (
     "Person re-identification networks from PyTorch to the edge: train, profile, export to INT8, "
@@ -29,15 +36,18 @@ a first round:
 exit codes:
   0 done, within budget    1 accuracy budget broken   2 wrong use        3 bad input
   4 runtime missing        5 file changed or untrusted  6 cannot write    130 interrupted
+of gate: 0 pass  1 fail  2 undecided  64 wrong use
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command's module and its line in ``edgereid --help``."""
+    """A command's module and its line in ``edgereid --help``; ``wrong_use``: the exit code of it,
+    another one where 2 is a verdict."""
 
     module: str
     summary: str
+    wrong_use: int = UsageError.exit_code
 
 
 COMMANDS = {
@@ -53,6 +63,11 @@ COMMANDS = {
     "bench": Command(
         "edgereid.cli.bench", "measure latency and accuracy of engines, give a verdict"
     ),
+    "gate": Command(
+        "edgereid.cli.gate", "judge an engine against its reference, for CI", wrong_use=EX_USAGE
+    ),
+    "roofline": Command("edgereid.cli.roofline", "show what each engine leaves to gain, and where"),
+    "baseline": Command("edgereid.cli.baseline", "keep bench results, tell a change from noise"),
 }
 
 #: Third-party packages that only some commands need, and the extra that installs each.
@@ -101,6 +116,16 @@ def _chosen(argv: Sequence[str]) -> str | None:
     return next((word for word in argv if word in COMMANDS), None)
 
 
+def _parsed(arguments: Sequence[str], chosen: str | None, wrong_use: int) -> argparse.Namespace:
+    """The flags; argparse ends the process with 2 when they are wrong, here with ``wrong_use``."""
+    try:
+        return build_parser(chosen).parse_args(arguments)
+    except SystemExit as stop:
+        if stop.code == UsageError.exit_code:
+            raise SystemExit(wrong_use) from None
+        raise
+
+
 def _missing_package(error: ModuleNotFoundError) -> MissingRuntimeError | None:
     package = (error.name or "").partition(".")[0]
     if package not in EXTRAS:
@@ -119,11 +144,16 @@ def _fail(error: EdgeReidError) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Bugs are not caught: they show their traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    chosen = _chosen(arguments)
+    wrong_use = COMMANDS[chosen].wrong_use if chosen else UsageError.exit_code
     try:
-        args = build_parser(_chosen(arguments)).parse_args(arguments)
+        args = _parsed(arguments, chosen, wrong_use)
         code: int = args.run(args)
         sys.stdout.flush()
         return code
+    except UsageError as error:
+        _fail(error)
+        return wrong_use
     except EdgeReidError as error:
         return _fail(error)
     except ModuleNotFoundError as error:

@@ -24,6 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--metric", default="auto", metavar="NAME", help="auto, cosine, euclidean (%(default)s)")
     add("--maps", action="store_true", help="activation maps of the queries (needs torch)")
     add("--threads", type=int, metavar="N", help="threads an engine may use (default: all)")
+    add("--cache", type=Path, metavar="DIR", help="where features are kept (the user's cache)")
+    add("--no-cache", action="store_true", help="run every image, keep nothing")
     add("--trust", action="store_true", help="run native engine files that no manifest vouches for")
     add("--json", action="store_true", help="print one JSON object")
 
@@ -31,10 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
+    from edgereid.cli.outputs import cache_folder, check_output
     from edgereid.files import dump_json
     from edgereid.show.options import ShowOptions
     from edgereid.show.run import show
 
+    check_output(args.out)
     shown = show(
         ShowOptions(
             paths=tuple(args.paths),
@@ -48,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
             maps=args.maps,
             threads=args.threads,
             trust=args.trust,
+            cache=cache_folder(args.cache, args.no_cache),
         )
     )
     if args.json:

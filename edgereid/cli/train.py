@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 HELP = "train a network; resumes exactly after Ctrl-C"
 
@@ -31,6 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, metavar="N", help="number of epochs")
     add("--seed", type=int, metavar="S", help="seed of weights and batches")
     add("--init", type=Path, metavar="FILE", help="start from .safetensors weights")
+    add(
+        "--pretrained",
+        metavar="FILE|torchvision",
+        help="start from a backbone's weights; torchvision: its ResNet-50, downloaded if need be",
+    )
     add("--threads", type=int, metavar="N", help="CPU threads (default: all)")
     add(
         "--device",
@@ -58,7 +64,6 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--threads {args.threads}: at least 1 is needed.")
 
     from edgereid.train.interrupt import StopRequested
-    from edgereid.train.log import describe_metrics
     from edgereid.train.run import TrainOptions, run_training
 
     options = TrainOptions(
@@ -67,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         layout=args.layout,
         out=args.out,
         init=args.init,
+        pretrained=args.pretrained,
         threads=args.threads,
         resume=args.resume,
         device=args.device,
@@ -78,13 +84,19 @@ def run(args: argparse.Namespace) -> int:
     except StopRequested:
         note(f"saved. Resume with: {_command(args, name, whole_paths=True)} --resume")
         return EXIT_INTERRUPTED
+    _show(args, result)
+    return 0
+
+
+def _show(args: argparse.Namespace, result: dict[str, Any]) -> None:
+    from edgereid.train.log import describe_metrics
+
     if "weights" not in result:  # under torchrun process 0 reports
-        return 0
+        return
     if args.json:
         print(json.dumps(result))
     else:
         print(f"{describe_metrics(result['evaluation'])}  {args.out / 'weights.safetensors'}")
-    return 0
 
 
 def _default_recipe(network: str, known: tuple[str, ...]) -> str:
@@ -110,4 +122,7 @@ def _command(args: argparse.Namespace, recipe: str, whole_paths: bool = False) -
     words += [] if args.device == "auto" else ["--device", args.device]
     words += ["--tensorboard"] if args.tensorboard else []
     words += [] if args.init is None else ["--init", path(args.init)]
+    if args.pretrained is not None:
+        file = args.pretrained if whole_paths else path(Path(args.pretrained))
+        words += ["--pretrained", file]
     return shlex.join(words)

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from edgereid.data.listing import read_file
 from edgereid.data.types import ReidDataset
-from edgereid.errors import InputError
+from edgereid.errors import InputError, UsageError
 from edgereid.images import ahead, decode_bytes
 from edgereid.progress import progress
 
 #: A crop has some kilobytes; what is larger is not read into memory.
 MAX_FILE_BYTES = 256 * 2**20
+#: Threads that decode: more than any machine has processors for, fewer than a system refuses.
+MAX_WORKERS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +35,21 @@ def read_image_file(path: Path) -> bytes:
     return data
 
 
+def check_workers(workers: int) -> None:
+    """Raises UsageError unless so many threads can decode."""
+    if not 1 <= workers <= MAX_WORKERS:
+        raise UsageError(f"{workers} workers: from 1 to {MAX_WORKERS} are allowed.")
+
+
 def find_unreadable(
     dataset: ReidDataset, workers: int = 2, label: str = "checking images"
 ) -> tuple[Unreadable, ...]:
     """The files of all subsets that cannot be decoded, in the dataset's order, each once.
 
-    ``workers`` threads decode; ``label`` names the bar on a terminal. Raises InputError when
-    ``workers`` is not above zero.
+    ``workers`` threads decode; ``label`` names the bar on a terminal. Raises UsageError for
+    ``workers`` outside 1..``MAX_WORKERS``.
     """
-    if workers < 1:
-        raise InputError(f"{workers} workers: at least 1 is needed.")
+    check_workers(workers)
     paths = unique_paths(dataset)
     results = progress(ahead(_unreadable, paths, workers), label=label, total=len(paths))
     return tuple(result for result in results if result is not None)

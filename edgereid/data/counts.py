@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -76,7 +77,7 @@ def official(dataset: ReidDataset) -> Official | None:
     Market-1501's layout and says so in a file beside it."""
     from edgereid.data.synth.writer import DESCRIPTION
 
-    drawn = (dataset.root / DESCRIPTION).is_file()
+    drawn = os.path.isfile(dataset.root / DESCRIPTION)
     return None if drawn else OFFICIAL.get(dataset.layout)
 
 

@@ -7,6 +7,7 @@ are whole numbers, persons from 1; in the gallery person 0 marks distractors and
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 from edgereid.data.listing import check_folder, entries, excerpt, inside, read_list
@@ -22,7 +23,7 @@ _LARGEST = 2**31 - 1
 
 def find_tables(root: Path) -> list[Path]:
     """The CSV files of this layout: ``root`` itself, or those in the folder ``root``."""
-    candidates = [root] if root.is_file() else [root / name for name in entries(root)]
+    candidates = [root] if os.path.isfile(root) else [root / name for name in entries(root)]
     return [path for path in candidates if path.suffix.lower() == ".csv" and _has_header(path)]
 
 
@@ -32,7 +33,7 @@ def fits(root: Path) -> bool:
 
 
 def _has_header(path: Path) -> bool:
-    if not path.is_file():
+    if not os.path.isfile(path):
         return False
     try:
         with path.open("rb") as file:
@@ -44,7 +45,10 @@ def _has_header(path: Path) -> bool:
 
 def _columns(line: str) -> list[str] | None:
     """The header's names when each of ``COLUMNS`` is there once, whatever else is."""
-    names = [name.strip() for row in csv.reader([line]) for name in row]
+    try:
+        names = [name.strip() for row in csv.reader([line]) for name in row]
+    except csv.Error:  # a NUL byte (UTF-16), lines that end in CR alone
+        return None
     return names if all(names.count(column) == 1 for column in COLUMNS) else None
 
 
@@ -81,7 +85,7 @@ def load_csv(root: Path) -> ReidDataset:
 
 
 def _the_table(root: Path) -> Path:
-    if not root.is_file():
+    if not os.path.isfile(root):
         check_folder(root, f"a .csv file with the columns {_HEADER}")
         tables = find_tables(root)
         if len(tables) != 1:

@@ -12,6 +12,7 @@ five pairs of cameras, and each person is seen by one pair.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,9 @@ def unpacked(root: Path, kind: str) -> Path:
 
 def fits(root: Path, kind: str) -> bool:
     """Whether ``root`` has the split file of ``kind``, or the images unpacked from it."""
-    if (root / MARKER).is_file():
+    if os.path.isfile(root / MARKER):
         return bool(_read_marker(root)["kind"] == kind)
-    return (root / split_name(kind)).is_file() or (unpacked(root, kind) / MARKER).is_file()
+    return os.path.isfile(root / split_name(kind)) or os.path.isfile(unpacked(root, kind) / MARKER)
 
 
 def load_cuhk03(root: Path, kind: str, cache: Path | None = None) -> ReidDataset:
@@ -62,15 +63,15 @@ def load_cuhk03(root: Path, kind: str, cache: Path | None = None) -> ReidDataset
         raise UsageError(f"kind {kind!r:.40} of CUHK03 is unknown: {', '.join(KINDS)}.")
     holds = f"{RELEASE} and {split_name(kind)}"
     check_folder(root, holds)
-    if (root / MARKER).is_file():
+    if os.path.isfile(root / MARKER):
         return _load_unpacked(root, kind)
     folder = unpacked(root, kind) if cache is None else cache
     split, release = root / split_name(kind), _release(root)
-    if split.is_file() and release is not None:
+    if os.path.isfile(split) and release is not None:
         if _source_of(folder) != _source(split, release):
             _unpack(split, release, kind, folder)
-    elif not (folder / MARKER).is_file():
-        missing = [RELEASE] * (release is None) + [split.name] * (not split.is_file())
+    elif not os.path.isfile(folder / MARKER):
+        missing = [RELEASE] * (release is None) + [split.name] * (not os.path.isfile(split))
         raise InputError(
             f"{root}: {', '.join(missing)} not found; name the folder that holds {holds}"
         )
@@ -79,7 +80,7 @@ def load_cuhk03(root: Path, kind: str, cache: Path | None = None) -> ReidDataset
 
 def _release(root: Path) -> Path | None:
     places = (root / RELEASE, root / "cuhk03_release" / RELEASE)
-    return next((path for path in places if path.is_file()), None)
+    return next((path for path in places if os.path.isfile(path)), None)
 
 
 def _source(split: Path, release: Path) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def _source(split: Path, release: Path) -> dict[str, Any]:
 
 
 def _source_of(folder: Path) -> Any:
-    return _read_marker(folder)["source"] if (folder / MARKER).is_file() else None
+    return _read_marker(folder)["source"] if os.path.isfile(folder / MARKER) else None
 
 
 def _unpack(split_file: Path, release: Path, kind: str, folder: Path) -> None:

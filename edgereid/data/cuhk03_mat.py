@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import struct
 import zlib
@@ -147,7 +148,7 @@ def opened(path: Path) -> Iterator[Any]:
     file, also for what reading it raises later."""
     import h5py
 
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{path} not found: it is the file of the CUHK03 release with the images")
     try:
         with h5py.File(path, "r") as file:

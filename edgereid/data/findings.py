@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgereid.data.check import unique_paths
+from edgereid.data.check import check_workers, unique_paths
 from edgereid.data.inspect_files import Inspected, inspect_file
 from edgereid.data.types import SUBSETS, ImageRecord, ReidDataset
-from edgereid.errors import InputError
 from edgereid.images import ahead
 from edgereid.progress import progress
 
@@ -78,10 +77,9 @@ class Report:
 def check_dataset(dataset: ReidDataset, workers: int = 2, label: str = "checking images") -> Report:
     """Decode every file in ``workers`` threads and look through the lists.
 
-    Raises InputError when ``workers`` is not above zero; what files hold never raises.
+    Raises UsageError as ``find_unreadable`` does; what files hold never raises.
     """
-    if workers < 1:
-        raise InputError(f"{workers} workers: at least 1 is needed.")
+    check_workers(workers)
     paths = unique_paths(dataset)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # what it finds odd is not for the terminal

@@ -6,6 +6,7 @@ DukeMTMC-reID have them; a family differs in the names alone.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +36,12 @@ class Family:
     def base(self, root: Path) -> Path:
         """The folder that holds the subsets: the archive's own, or ``root``."""
         inner = root / self.archive
-        return inner if inner.is_dir() else root
+        return inner if os.path.isdir(inner) else root
 
     def fits(self, root: Path) -> bool:
         """Whether ``root`` has one of the family's folders with a file named in its way."""
         base = self.base(root)
-        folders = [base / name for name in (TRAIN, GALLERY) if (base / name).is_dir()]
+        folders = [base / name for name in (TRAIN, GALLERY) if os.path.isdir(base / name)]
         return any(self.pattern.fullmatch(name) for folder in folders for name in entries(folder))
 
     def load(self, root: Path) -> ReidDataset:
@@ -52,7 +53,7 @@ class Family:
         """
         check_folder(root, ", ".join(SUBSETS))
         base = self.base(root)
-        missing = [name for name in SUBSETS if not (base / name).is_dir()]
+        missing = [name for name in SUBSETS if not os.path.isdir(base / name)]
         if missing:
             raise InputError(
                 f"{base} is not a {self.title} dataset: {', '.join(missing)} not found; name the "
@@ -74,7 +75,7 @@ class Family:
 
     def _multi_query(self, base: Path, persons: set[int]) -> tuple[ImageRecord, ...]:
         """The hand-drawn boxes of the queries' persons; none where the copy has no such folder."""
-        if self.multi_query is None or not (base / self.multi_query).is_dir():
+        if self.multi_query is None or not os.path.isdir(base / self.multi_query):
             return ()
         folder = base / self.multi_query
         records = (self._record(folder / name) for name in _jpegs(folder))

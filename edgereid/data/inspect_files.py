@@ -20,6 +20,8 @@ LARGEST_ASPECT = 6.0
 #: Modes that need no conversion of colours.
 _PLAIN_MODES = ("RGB", "L")
 _EXIF_ORIENTATION = 0x0112
+#: The signature of PNG, and where the bits a channel stand behind it.
+_PNG, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ def _traits(data: bytes, image: Image.Image) -> list[tuple[str, str]]:
         found.append(("aspect", f"{size} pixels"))
     if mode not in _PLAIN_MODES:
         found.append(("mode", f"mode {mode} is converted to RGB"))
+    if data.startswith(_PNG) and data[_PNG_DEPTH] > 8:  # Pillow says RGB and drops the lower half
+        found.append(("mode", f"{data[_PNG_DEPTH]} bits a channel are cut to 8"))
     if orientation != 1:
         found.append(("rotated", f"EXIF orientation {orientation}"))
     if short >= SMALLEST_SIDE and image.getcolors(1) is not None:  # None: more than one colour

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def fitting(root: Path) -> list[str]:
 def detect(root: Path) -> str:
     """The name of the one layout that ``root`` has. Raises InputError when none or several fit;
     the message lists what was found and what is known."""
-    if not root.is_file():
+    if not os.path.isfile(root):
         check_folder(root, "a dataset")
     found = fitting(root)
     if len(found) == 1:
@@ -102,7 +103,7 @@ def detect(root: Path) -> str:
 
 
 def _found(root: Path) -> str:
-    if root.is_file():
+    if os.path.isfile(root):
         return "is a file"
     names = entries(root)
     if not names:

@@ -1,12 +1,14 @@
 """Looking into folders and list files that may hold anything: each failure is one line.
 
-Paths inside a list file are relative to a folder of the dataset and may not leave it.
+Paths inside a list file are relative to a folder of the dataset and may not leave it. What is there
+is asked with ``os.path``: pathlib raises where a folder may not be entered.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 from pathlib import Path, PurePosixPath
 
 from edgereid.errors import InputError
@@ -21,6 +23,8 @@ def check_folder(root: Path, holds: str) -> None:
     try:
         if not stat.S_ISDIR(os.stat(root).st_mode):
             raise InputError(f"{root} is a file: name the folder that holds {holds}")
+        if not os.access(root, os.R_OK | os.X_OK):
+            raise InputError(f"no permission to read {root}: have it given, or copy the folder")
     except FileNotFoundError as error:
         raise InputError(f"{root}: no such folder; name the folder that holds {holds}") from error
     except (OSError, ValueError) as error:  # a loop of links, no permission, a NUL in the name
@@ -78,11 +82,13 @@ def inside(folder: Path, text: str, where: str) -> Path:
     """``text``, a path as a list names it, below ``folder``; ``where`` begins the message.
 
     Raises InputError for an absolute path, one with ``..`` and an empty one: a list may only name
-    files of its own dataset.
+    files of its own dataset. So for control characters, which a terminal would obey.
     """
     relative = PurePosixPath(text.replace("\\", "/"))
     if not relative.parts:
         raise InputError(f"{where}: no path; expected one relative to {folder}")
+    if any(unicodedata.category(c) == "Cc" for c in text):
+        raise InputError(f"{where}: path {excerpt(text)} holds a control character: rename it")
     drive = text[1:2] == ":"
     if relative.is_absolute() or drive or ".." in relative.parts:
         raise InputError(

@@ -8,6 +8,7 @@ all persons) serves the multi-query protocol; it may be missing.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def load_dataset(root: Path) -> ReidDataset:
     """
     check_folder(root, ", ".join(SUBSETS))
     base = MARKET1501.base(root)
-    if any((base / name).is_dir() for name in SUBSETS):
+    if any(os.path.isdir(base / name) for name in SUBSETS):
         return MARKET1501.load(root)
     what = "is empty" if not any(root.iterdir()) else "is in no known dataset layout"
     raise InputError(

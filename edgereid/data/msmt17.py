@@ -13,6 +13,7 @@ stands for distractors.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +43,8 @@ class Version:
         folder in it, or that once more inside; None where there is none."""
         inner = root / self.archive
         for base in (root, inner, inner / self.archive):
-            has_list = any((base / name).is_file() for name in LISTS)
-            has_images = any((base / name).is_dir() for name in (self.train, self.test))
+            has_list = any(os.path.isfile(base / name) for name in LISTS)
+            has_images = any(os.path.isdir(base / name) for name in (self.train, self.test))
             if has_list and has_images:
                 return base
         return None
@@ -66,8 +67,8 @@ def load_msmt17(root: Path, version: Version) -> ReidDataset:
     holds = f"{', '.join(LISTS)}, {version.train} and {version.test}"
     check_folder(root, holds)
     base = version.base(root) or root
-    missing = [name for name in LISTS if not (base / name).is_file()]
-    missing += [name for name in (version.train, version.test) if not (base / name).is_dir()]
+    missing = [name for name in LISTS if not os.path.isfile(base / name)]
+    missing += [name for name in (version.train, version.test) if not os.path.isdir(base / name)]
     if missing:
         raise InputError(
             f"{base} is not an MSMT17 dataset ({version.layout}): {', '.join(missing)} not found; "

@@ -14,11 +14,12 @@ from edgereid.engines.base import Engine, EngineInfo, EngineOptions, TensorSpec
 from edgereid.engines.onnx_file import read_onnx
 from edgereid.engines.vendor import runtime_errors
 
-_PROVIDERS = ["CPUExecutionProvider"]
+PROVIDERS = ["CPUExecutionProvider"]
 _FATAL = 4  # log nothing below: every error arrives as an exception
 
 
-def _session_options(threads: int) -> Any:
+def session_options(threads: int) -> Any:
+    """The settings that every measurement is made with."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -50,7 +51,7 @@ class OnnxRuntimeEngine(Engine):
         threads = options.threads or usable_cpus()
         with runtime_errors(f"ONNX Runtime cannot open {path}"):
             self._session = ort.InferenceSession(
-                str(path), _session_options(threads), providers=_PROVIDERS
+                str(path), session_options(threads), providers=PROVIDERS
             )
         self.inputs = tuple(_spec(i) for i in self._session.get_inputs())
         self.outputs = tuple(_spec(o) for o in self._session.get_outputs())

@@ -74,9 +74,10 @@ class FeatureCache:
         path = self.path(identity)
         try:
             with path.open("rb") as f:
-                if os.fstat(f.fileno()).st_size > self.limit:
+                size = os.fstat(f.fileno()).st_size
+                if size > self.limit:
                     raise InputError(f"it has more than {self.limit:,} bytes")
-                table = _parse(f.read(self.limit + 1), identity)
+                table = _parse(f.read(size), identity)
             with suppress(OSError):
                 os.utime(path)  # used now: removed last
             return table
@@ -114,8 +115,9 @@ class FeatureCache:
         for is_newest, _, size, path in sorted(found):
             if total <= self.limit or is_newest:
                 return
-            path.unlink(missing_ok=True)
-            total -= size
+            with suppress(OSError):  # somebody else's file in a shared folder
+                path.unlink(missing_ok=True)
+                total -= size
 
 
 def _bytes(count: int, size: int) -> int:
@@ -152,14 +154,14 @@ def _write(path: Path, identity: dict[str, Any], table: Table) -> None:
 
 def _parse(data: bytes, identity: dict[str, Any]) -> Table:
     """Raises InputError, with the reason, on anything but a whole file of this very engine."""
-    body, seal = data[:-32], data[-32:]
+    body, seal = memoryview(data)[:-32], data[-32:]  # no copy: it may have gigabytes
     start = len(MAGIC) + _LENGTH.size
     if not data.startswith(MAGIC) or len(body) < start:
         raise InputError("it is no file of features")
     if hashlib.sha256(body).digest() != seal:
         raise InputError("it is damaged: its SHA-256 does not fit")
     (length,) = _LENGTH.unpack_from(data, len(MAGIC))
-    header = _header(body[start : start + length])
+    header = _header(bytes(body[start : start + length]))
     if header.get("engine") != identity:
         raise InputError("it belongs to another engine")
     count, size = header.get("count"), header.get("size")
@@ -168,7 +170,7 @@ def _parse(data: bytes, identity: dict[str, Any]) -> Table:
         raise InputError("its counts make no sense")
     if len(body) != start + count * (KEY_BYTES + 4 * size):
         raise InputError("its length does not fit its counts")
-    keys = body[start : start + count * KEY_BYTES]
+    keys = bytes(body[start : start + count * KEY_BYTES])
     rows = {keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]: i for i in range(count)}
     features = np.frombuffer(body, dtype="<f4", offset=start + len(keys)).reshape(count, size)
     if not np.isfinite(features).all():

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgereid.cpus import usable_cpus
+from edgereid.data.check import MAX_WORKERS, check_workers
 from edgereid.errors import UsageError
 from edgereid.evaluation.loading import Image, load
 from edgereid.evaluation.subject import Subject, batch_size, embed, embed_flipped_too
@@ -21,24 +22,23 @@ from edgereid.progress import progress
 
 Floats = NDArray[np.float32]
 MAX_BATCH = 1024
-MAX_WORKERS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """How images go through an engine. ``batch``: images a run (an engine of fixed batch size has
     its own); ``workers``: threads that decode, None: one a processor; ``flip``: the mean of the
-    features of the image and its mirror image."""
+    features of the image and its mirror image, None: where the engine's manifest says so."""
 
     batch: int = 16
     workers: int | None = None
-    flip: bool = False
+    flip: bool | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch <= MAX_BATCH:
             raise UsageError(f"batch size {self.batch}: from 1 to {MAX_BATCH} are allowed.")
-        if self.workers is not None and not 1 <= self.workers <= MAX_WORKERS:
-            raise UsageError(f"{self.workers} workers: from 1 to {MAX_WORKERS} are allowed.")
+        if self.workers is not None:
+            check_workers(self.workers)
 
     @property
     def threads(self) -> int:
@@ -63,7 +63,7 @@ def extract(
     Raises InputError when a file cannot be decoded or the engine fails.
     """
     size = batch_size(subject.engine, extraction.batch)
-    run = embed_flipped_too if extraction.flip else embed
+    run = embed_flipped_too if subject.flips(extraction.flip) else embed
     parts: list[Floats] = []
     start = time.perf_counter()
     batches = load(images, subject.preprocessing, size, extraction.threads)

@@ -18,6 +18,14 @@ from edgereid.evaluation.subject import Subject, batch_size
 from edgereid.files import dump_json, sha256
 
 _CPUINFO = Path("/proc/cpuinfo")
+_PACKAGE = Path(__file__).parents[1]
+_CODE = (
+    "images.py",
+    "models/*.py",
+    "engines/*.py",
+    "evaluation/loading.py",
+    "evaluation/subject.py",
+)
 _DECODERS = ("libjpeg_turbo", "jpg", "zlib", "webp")
 
 
@@ -29,8 +37,8 @@ def engine_files(path: Path) -> tuple[Path, ...]:
 def engine_identity(
     subject: Subject, files: Sequence[Path], precision: str | None, extraction: Extraction
 ) -> dict[str, Any]:
-    """The engine's files by SHA-256, the runtime and its settings, the preprocessing, the decoders
-    and the processor, as JSON values. Names and places of files do not matter."""
+    """The engine's files by SHA-256, the runtime and its settings, the preprocessing, the decoders,
+    our own code and the processor, as JSON values. Names and places of files do not matter."""
     info = subject.engine.info
     return {
         "edgereid": __version__,
@@ -42,11 +50,19 @@ def engine_identity(
         "threads": info.threads,
         "details": sha256_of(repr(sorted(info.details.items())).encode()).hexdigest(),
         "batch": batch_size(subject.engine, extraction.batch),
-        "flip": extraction.flip,
+        "flip": subject.flips(extraction.flip),
         "preprocessing": subject.preprocessing.to_json(),
         "decoders": {"pillow": pillow, **{n: str(features.version(n)) for n in _DECODERS}},
+        "code": code(),
         "processor": processor(),
     }
+
+
+def code(package: Path = _PACKAGE) -> str:
+    """A digest of the package's code between an image file and its features: a network that was
+    edited gives others with the same weights and the same version."""
+    files = sorted(f for part in _CODE for f in package.glob(part))
+    return sha256_of("".join(f"{f.name} {sha256(f)}\n" for f in files).encode()).hexdigest()
 
 
 def processor(cpuinfo: Path = _CPUINFO) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -62,7 +63,7 @@ def run_eval(
     unless none can.
     """
     with join(wait) as group:
-        job = group.together(lambda: _job(options, dataset))
+        job = _shared_job(options, dataset, group)
         group.check_same(job.facts())
         rows: list[Row] = []
         failures: list[tuple[Target, EdgeReidError]] = []
@@ -88,6 +89,14 @@ def run_eval(
             left_out=tuple(LeftOut(t.describe(), str(error)) for t, error in failures),
             skipped=job.skipped,
         )
+
+
+def _shared_job(options: EvalOptions, dataset: ReidDataset | None, group: Group) -> _Job:
+    """The job in every process. One of each machine looks first, so that what has to be unpacked
+    (CUHK03) is written once."""
+    leads = os.environ.get("LOCAL_RANK", "0") == "0"  # torchrun sets it
+    job = group.together(lambda: _job(options, dataset) if leads else None)
+    return group.together(lambda: _job(options, dataset) if job is None else job)
 
 
 def _job(options: EvalOptions, dataset: ReidDataset | None) -> _Job:
@@ -148,8 +157,9 @@ def _rows(engine: Opened, job: _Job, group: Group) -> list[Row]:
         if job.options.cache is not None and images_run and alike:
             stored = [bytes(key) for key in keys]
             FeatureCache(job.options.cache).store(engine.identity, stored, features)
-        options, distance = job.options, engine.subject.distance
-        result = score(features, job.dataset, options.protocol, distance, options.extraction.flip)
+        options, subject = job.options, engine.subject
+        flip = subject.flips(options.extraction.flip)
+        result = score(features, job.dataset, options.protocol, subject.distance, flip)
         cached = len(job.paths) - images_run
         return [Row(engine.facts, result, images_run, cached, seconds)]
 

@@ -92,4 +92,4 @@ def evaluate_subject(
     """
     paths = images_needed(dataset, protocol)
     features = extract_paths(subject, paths, extraction, label)
-    return score(features, dataset, protocol, subject.distance, extraction.flip)
+    return score(features, dataset, protocol, subject.distance, subject.flips(extraction.flip))

@@ -20,11 +20,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An engine and what its manifest says about it."""
+    """An engine and what its manifest says about it. ``flip``: an embedding is the mean of the
+    features of the image and of its mirror image."""
 
     engine: Engine
     preprocessing: Preprocessing
     distance: str = "cosine"
+    flip: bool = False
+
+    def flips(self, asked: bool | None) -> bool:
+        """Whether mirror images are run, too: as asked for, None: as the manifest says."""
+        return self.flip if asked is None else asked
 
 
 def batch_size(engine: Engine, wanted: int) -> int:

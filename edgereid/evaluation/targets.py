@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,8 @@ CHECKPOINT = "weights.safetensors"
 class Target:
     """An engine to open. ``runtime`` None: by the suffix; ``precision`` (asked of the runtime)
     None: as the file says; ``preprocessing`` None: nothing states it, so the default for the
-    engine's input size; ``source`` says who states it; ``named``: it must open."""
+    engine's input size; ``source`` says who states it; ``named``: it must open; ``distance`` and
+    ``flip``: the manifest's."""
 
     path: Path
     file: str  # for people: bundle/file
@@ -45,6 +47,7 @@ class Target:
     preprocessing: Preprocessing | None
     source: str
     distance: str = "cosine"
+    flip: bool = False
 
     def describe(self) -> str:
         """Before it is opened: "OpenVINO INT8 (bundle/engine.xml)" as far as known."""
@@ -74,8 +77,11 @@ def targets_of(path: Path, runtimes: Sequence[str], precision: str | None) -> li
     unknown = [r for r in runtimes if r not in RUNTIME_NAMES]
     if unknown:
         raise UsageError(f"unknown runtime {unknown[0]!r}. Known: {', '.join(RUNTIME_NAMES)}.")
-    if not path.exists():
-        raise InputError(f"{path} does not exist: give a bundle, an engine file or a checkpoint.")
+    if not os.path.exists(path):
+        raise InputError(
+            f"{path} does not exist or cannot be reached: "
+            "give a bundle, an engine file or a checkpoint."
+        )
     if path.is_dir() and not Bundle.is_bundle(path) and (path / CHECKPOINT).is_file():
         path = path / CHECKPOINT  # the folder of a training run
     if path.is_dir():
@@ -136,6 +142,7 @@ def _target(
         preprocessing=bundle.manifest.preprocessing,
         source="manifest",
         distance=bundle.manifest.distance,
+        flip=bundle.manifest.flip,
     )
 
 

@@ -63,7 +63,8 @@ def opened(target: Target, options: EvalOptions, opener: Opener) -> Iterator[Ope
             raise UsageError(
                 f"{target.precision} was asked for, but this processor runs it as {runs}."
             )
-        subject = Subject(engine, target.preprocessing_of(engine), target.distance)
+        preprocessing = target.preprocessing_of(engine)
+        subject = Subject(engine, preprocessing, target.distance, target.flip)
         files, extraction = engine_files(target.path), options.extraction
         batch = batch_size(engine, extraction.batch)
         warm_up(subject, batch)

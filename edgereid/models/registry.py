@@ -18,6 +18,7 @@ from edgereid.errors import UsageError
 
 _MODULES = (  # one file a paper
     "edgereid.models.dslnet",
+    "edgereid.models.hacnn",
     "edgereid.models.mgn",
     "edgereid.models.osnet",
     "edgereid.models.resnest",

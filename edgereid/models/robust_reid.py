@@ -165,7 +165,7 @@ class RobustReID(Network):
             if isinstance(module, HarmoniousAttention):
                 module.start_as_stripes()
 
-    def pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def pair(self, x: Tensor, crop: str) -> tuple[Tensor, Tensor]:
         """The global and the local feature, (B, F) each."""
         seen = x = self.conv1(x)  # what the next level is cropped from
         local: Tensor | None = None
@@ -173,7 +173,7 @@ class RobustReID(Network):
             y = self.get_submodule(f"stage{k}")(x)
             attention, theta = self.get_submodule(f"attention{k}")(y)
             x = y * attention
-            regions = CROPS[self.crop](seen, theta, size)
+            regions = CROPS[crop](seen, theta, size)
             if local is not None:
                 regions = regions + local
             local = self.get_submodule(f"local{k}")(regions)
@@ -186,13 +186,13 @@ class RobustReID(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Feature (B, 2 * F) of images (B, 3, H, W)."""
-        return torch.cat(self.pair(x), 1)
+        return torch.cat(self.pair(x, self.crop), 1)
 
     def forward_train(self, x: Tensor) -> TrainOutput:
         """Both features and the logits of each."""
         if self.classifiers is None:
             raise ValueError("this network was built without num_ids: it has no heads to train")
-        pair = self.pair(x)
+        pair = self.pair(x, "matmul")  # whose gradient is the cheaper one on a CPU
         heads = zip(self.classifiers, pair, strict=True)
         return TrainOutput(pair, tuple(head(feature) for head, feature in heads))
 

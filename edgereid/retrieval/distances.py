@@ -59,12 +59,7 @@ def _cosine(query: Floats, gallery: Floats, overwrite: bool) -> Prepared:
 def _euclidean(query: Floats, gallery: Floats, overwrite: bool) -> Prepared:
     """|g|^2 - 2 q.g = |q - g|^2 - |q|^2."""
     squared = squared_norms(gallery)
-    largest = max(float(squared.max()), float(squared_norms(query).max()))
-    if largest > _LARGEST or 0 < largest < _SMALLEST:
-        raise InputError(
-            f"the features' norm is {largest**0.5:.3g}: squared distances do not fit float32. "
-            "Normalise the features or use the cosine metric."
-        )
+    check_range(max(float(squared.max()), float(squared_norms(query).max())))
     return -2.0 * query, gallery, squared.astype(np.float32)
 
 
@@ -73,6 +68,16 @@ METRICS: dict[str, Callable[[Floats, Floats, bool], Prepared]] = {
     "cosine": _cosine,
     "euclidean": _euclidean,
 }
+
+
+def check_range(largest: float) -> None:
+    """Raise InputError when float32 cannot hold squared distances of features whose largest squared
+    norm is ``largest``."""
+    if largest > _LARGEST or 0 < largest < _SMALLEST:
+        raise InputError(
+            f"the features' norm is {largest**0.5:.3g}: squared distances do not fit float32. "
+            "Normalise the features or use the cosine metric."
+        )
 
 
 def squared_norms(features: Floats) -> NDArray[np.float64]:

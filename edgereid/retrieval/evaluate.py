@@ -55,7 +55,7 @@ def evaluate(
     junk, 0 a distractor. ``metric`` is "cosine" or "euclidean", ``ap`` "precision" or "trapezoid".
     ``threads`` None: as many as this process may use. ``reranking``: neighbours are all queries and
     all of the gallery but junk. Memory beyond the features: a copy of them and some 32 MiB of
-    distances.
+    distances; with re-ranking that of ``reranked_blocks``.
 
     Raises InputError for arrays that are empty, not finite or do not fit together, and when no
     query has a true match; UsageError for an unknown ``metric`` or ``ap``.

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from edgereid.errors import InputError, UsageError
 from edgereid.retrieval.checks import integers, matrix, person_ids
-from edgereid.retrieval.distances import unit
 
 POOLINGS = ("mean", "max")
 
@@ -25,10 +24,11 @@ def pool_queries(
     pool_camids: ArrayLike,
     how: str = "mean",
 ) -> NDArray[np.float32]:
-    """Features (Q, D), of length 1, of the queries' persons and cameras, from images (P, D).
+    """Features (Q, D) of the queries' persons and cameras, from images (P, D).
 
-    ``how`` is "mean" or "max". Raises InputError when a query has no image in the pool or the
-    arrays do not fit, UsageError for an unknown ``how``.
+    ``how`` is "mean" or "max". The result has the scale of the images' features: the Euclidean
+    distance compares it with a gallery of theirs. Raises InputError when a query has no image in
+    the pool or the arrays do not fit, UsageError for an unknown ``how``.
     """
     if how not in POOLINGS:
         raise UsageError(f"multi-query pooling {how!r} is unknown: {', '.join(POOLINGS)}.")
@@ -55,7 +55,7 @@ def pool_queries(
             f"multi-query: no image of person {pid} by camera {camid} ({found.count(-1)} of "
             f"{len(found)} queries have none): the folder of multi-query images is not complete."
         )
-    return unit(pooled[found])
+    return pooled[found]
 
 
 def _mean(features: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:

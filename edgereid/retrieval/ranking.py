@@ -66,7 +66,7 @@ def ranked_lists(
         for row, values in enumerate(block, start):
             ignored = judgement.ignored.rows(row, row + 1).indices
             values[ignored] = np.inf
-            nearest = np.argsort(values, kind="stable")[: min(k, len(gallery) - len(ignored))]
+            nearest = _smallest(values, min(k, len(gallery) - len(ignored)))
             found = slice(0, len(nearest))
             index[row, found] = judgement.gallery_index[nearest]
             distance[row, found] = _DISTANCES[metric](query[row], gallery[nearest])
@@ -74,6 +74,13 @@ def ranked_lists(
     return RankedLists(
         judgement.query_index, index, distance, right, result.first_match, result.average_precision
     )
+
+
+def _smallest(values: Floats, count: int) -> Ints:
+    """Places of the ``count`` >= 1 smallest of (N,): the head of a stable sort, in linear time."""
+    limit = np.partition(values, count - 1)[count - 1]
+    near = np.flatnonzero(values <= limit)
+    return near[np.argsort(values[near], kind="stable")][:count]
 
 
 def _ints(values: ArrayLike) -> Ints:

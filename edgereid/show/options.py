@@ -15,7 +15,8 @@ MAX_QUERIES, MAX_TOP = 1000, 50
 @dataclass(frozen=True, slots=True)
 class ShowOptions:
     """``paths``: a bundle, or one or two engine files, the reference first. ``queries`` are chosen
-    by ``sort``: by the last engine's average precision, by its change, or by file name."""
+    by ``sort``: by the last engine's average precision, by its change, or by file name. ``cache``:
+    where ``edgereid eval`` keeps features, None: every image is run."""
 
     paths: tuple[Path, ...]
     data: Path
@@ -28,6 +29,7 @@ class ShowOptions:
     maps: bool = False
     threads: int | None = None
     trust: bool = False
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.paths) <= 2:

@@ -40,13 +40,12 @@ li.flip figcaption {{ background: #fff8c5; color: #1f2328; }}
 figcaption {{ font-size: 11px; line-height: 1.35; color: var(--dim); padding: 1px 2px;
   font-variant-numeric: tabular-nums; }}
 .sign {{ font-weight: 700; color: {WRONG}; }} .right .sign {{ color: {RIGHT}; }}
-.flip .sign {{ color: {WRONG}; }} .flip.right .sign {{ color: {RIGHT}; }}
 small {{ color: var(--dim); font-weight: 400; }}
 """
 
 _SORTED = {
-    "worst": "lowest average precision first",
-    "best": "highest average precision first",
+    "worst": "lowest average precision{by} first",
+    "best": "highest average precision{by} first",
     "flips": "largest change of average precision first",
     "file": "by file name",
 }
@@ -95,15 +94,26 @@ def render(page: Page, pictures: Mapping[Path, str]) -> str:
 </head>
 <body>
 <h1>{title}</h1>
-<p>{len(page.views)} of {page.queries:,} queries, {_SORTED[page.sort]}; gallery of
+<p>{len(page.views)} of {page.queries:,} queries, {_order_words(page)}; gallery of
 {page.gallery:,} images. Green frame and tick: the same person by another camera. Red frame and
-cross: somebody else.{_flip_words(page)} Images of real people, and this page with them, are
-personal data.</p>
+cross: somebody else. Under an image: rank, distance, camera.{_flip_words(page)}{_map_words(page)}
+Images of real people, and this page with them, are personal data.</p>
 {_summary(page)}
 {sections}
 </body>
 </html>
 """
+
+
+def _order_words(page: Page) -> str:
+    by = f" ({escape(page.engines[-1].label)})" if len(page.engines) > 1 else ""
+    return _SORTED[page.sort].format(by=by)
+
+
+def _map_words(page: Page) -> str:
+    if not any(page.overlays):
+        return ""
+    return " Beside a query: where the float network's last feature map responds, bright most."
 
 
 def _flip_words(page: Page) -> str:

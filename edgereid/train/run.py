@@ -16,7 +16,9 @@ from edgereid.data.types import ReidDataset
 from edgereid.errors import UsageError
 from edgereid.images import Preprocessing
 from edgereid.models import registry
+from edgereid.models.registry import Network
 from edgereid.progress import note
+from edgereid.train import checkpoint as checkpoints
 from edgereid.train.board import Board
 from edgereid.train.checkpoint import CHECKPOINT
 from edgereid.train.evaluate import evaluate_network
@@ -24,6 +26,8 @@ from edgereid.train.images import TrainingImages
 from edgereid.train.interrupt import Interrupt
 from edgereid.train.log import EpochLog
 from edgereid.train.loop import Task, Trainer, sized
+from edgereid.train.pretrained import check_choice, load_pretrained, of_resumed_run
+from edgereid.train.pretrained_file import fetch
 from edgereid.train.processes import Processes, processes
 from edgereid.train.recipe import Recipe
 from edgereid.train.spectral import add_spectral_norm
@@ -39,11 +43,16 @@ class TrainOptions:
     out: Path
     layout: str | None = None  # of the data; None: recognised
     init: Path | None = None
+    pretrained: str | None = None  # a file, or "torchvision"
     threads: int | None = None
     resume: bool = False
     command: str = ""
     device: str = "auto"
     tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.init is not None and self.pretrained is not None:
+            raise UsageError("--init and --pretrained exclude each other: give one of them.")
 
 
 def run_training(options: TrainOptions) -> dict[str, Any]:
@@ -57,7 +66,7 @@ def run_training(options: TrainOptions) -> dict[str, Any]:
     with processes(options.device) as group, Interrupt() as interrupt:
         group.first_does(lambda: _check_out(options))
         dataset = open_dataset(options.data, options.layout)
-        trainer = Trainer(_task(options, dataset), _log(options, group), interrupt, group)
+        trainer = Trainer(_task(options, dataset, group), _log(options, group), interrupt, group)
         _begin(options, trainer)
         return _train(options, trainer, dataset)
 
@@ -114,7 +123,7 @@ def _check_out(options: TrainOptions) -> None:
         )
 
 
-def _task(options: TrainOptions, dataset: ReidDataset) -> Task:
+def _task(options: TrainOptions, dataset: ReidDataset, group: Processes) -> Task:
     recipe = options.recipe
     images = TrainingImages(dataset.train)
     torch.manual_seed(recipe.seed)
@@ -122,10 +131,11 @@ def _task(options: TrainOptions, dataset: ReidDataset) -> Task:
     keys = frozenset(registry.build(recipe.network).state_dict())
     if options.init is not None:
         read_weights(options.init, network, keys)
+    pretrained = _pretrained(options, network, keys, group)
     if recipe.spectral_norm:
         add_spectral_norm(network)  # renames the weights: after all of them are loaded
     spec = registry.entry(recipe.network).input
-    identity = {
+    identity: dict[str, Any] = {
         "recipe": recipe.to_json(),
         "data": {
             "name": dataset.name,
@@ -134,8 +144,34 @@ def _task(options: TrainOptions, dataset: ReidDataset) -> Task:
             "sha256": images.digest(dataset.root),
         },
     }
+    if pretrained is not None:
+        identity["pretrained"] = pretrained
     preprocessing = Preprocessing(spec.height, spec.width, mean=spec.mean, std=spec.std)
     return Task(network, keys, images, preprocessing, recipe, identity, options.out)
+
+
+def _pretrained(
+    options: TrainOptions, network: Network, keys: frozenset[str], group: Processes
+) -> dict[str, Any] | None:
+    """Load the pretrained weights that were asked for; the report on them, None without."""
+    choice, recipe = options.pretrained, options.recipe
+    if options.resume:
+        saved = checkpoints.load(options.out / CHECKPOINT).identity.get("pretrained")
+        return of_resumed_run(choice, saved)
+    if choice is None:
+        return None
+    check_choice(choice, network, recipe.network)
+    group.first_does(lambda: fetch(choice))  # one download, whatever the number of processes
+    report = load_pretrained(fetch(choice), network, keys, recipe.network)
+    if group.first:
+        for line in report.lines():
+            note(line)
+        if recipe.freeze_epochs and report.fresh:
+            note(
+                f"  the first {recipe.freeze_epochs} epochs train the heads only: the other layers "
+                "left as initialised wait; --set freeze_epochs=0 trains them from the start"
+            )
+    return report.to_json()
 
 
 def _named(task: Task) -> tuple[frozenset[str], str]:

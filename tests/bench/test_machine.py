@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from edgereid.bench.machine import Reading, State, machine, state, state_warnings
 
 CPUINFO = """processor\t: 0
@@ -29,7 +31,8 @@ def test_an_empty_system_reports_everything_as_absent_with_a_reason(tmp_path: Pa
     found, now = machine(tmp_path), state(tmp_path)
     for reading in (
         found.features, found.governor, found.memory, found.accelerator, found.cpu_quota,
-        now.clocks, now.temperatures, now.load, now.memory_available,
+        found.power_mode, now.clocks, now.temperatures, now.load, now.memory_available,
+        now.throttled, now.cooling, now.clock_limits, now.device_clocks,
     ):  # fmt: skip
         assert reading.value is None
         assert reading.absent
@@ -120,6 +123,64 @@ def test_a_busy_machine_and_a_moving_clock_are_warned_of() -> None:
     assert "busy" in busy
     (moved,) = state_warnings(_state(0.1, 3000), _state(2.0, 2000), 2)
     assert "3000 to 2000 MHz" in moved
+
+
+HOT = {
+    "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count": "3\n",
+    "sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count": "4\n",
+    "sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count": "0\n",
+    "sys/class/thermal/cooling_device0/type": "Processor\n",
+    "sys/class/thermal/cooling_device0/cur_state": "0\n",
+    "sys/class/thermal/cooling_device1/type": "pwm-fan\n",
+    "sys/class/thermal/cooling_device1/cur_state": "3\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq": "1510400\n",
+    "sys/class/devfreq/17000000.gpu/cur_freq": "624750000\n",
+    "var/lib/nvpmodel/status": "pmode:0002 fmode:fanNull\n",
+}
+
+
+def test_throttling_cooling_limits_and_power_mode_are_read(tmp_path: Path) -> None:
+    root = write(tmp_path, HOT)
+    now = state(root)
+    assert now.throttled == Reading({"core": 7, "package": 0})
+    assert now.cooling == Reading({"cooling_device0 Processor": 0})
+    assert now.clock_limits == Reading({"cpu0": 1510.4})
+    assert now.device_clocks == Reading({"17000000.gpu": 624.75})
+    assert machine(root).power_mode == Reading("pmode:0002 fmode:fanNull")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "warning"),
+    [
+        (
+            "sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count",
+            "9\n",
+            "the processor throttled while measured (core 5 times)",
+        ),
+        (
+            "sys/class/thermal/cooling_device0/cur_state",
+            "2\n",
+            "cooling slows the machine: cooling_device0 Processor",
+        ),
+        (
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq",
+            "998400\n",
+            "the highest clock allowed moved (cpu0: 1510 to 998 MHz)",
+        ),
+    ],
+)
+def test_a_machine_that_heat_or_a_limit_slowed_is_warned_of(
+    tmp_path: Path, file: str, text: str, warning: str
+) -> None:
+    before = state(write(tmp_path, HOT))
+    assert state_warnings(before, state(tmp_path), 2) == []
+    (found,) = state_warnings(before, state(write(tmp_path, {file: text})), 2)
+    assert found.startswith(warning)
+
+
+def test_throttling_before_the_measurement_is_no_warning(tmp_path: Path) -> None:
+    before, after = state(tmp_path), state(write(tmp_path, HOT))
+    assert state_warnings(before, after, 2) == []
 
 
 def test_absent_state_gives_no_warning(tmp_path: Path) -> None:

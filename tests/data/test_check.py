@@ -17,20 +17,20 @@ from edgereid.data.check import find_unreadable, without
 from edgereid.data.inspect_files import inspect_file
 from edgereid.data.market1501 import load_market1501
 from edgereid.data.types import ImageRecord, ReidDataset
-from edgereid.errors import InputError
+from edgereid.errors import UsageError
 
 Draw = Callable[..., Path]
 
 
-def png_of_zeros(width: int, height: int) -> bytes:
-    """A few bytes that unpack to width x height pixels."""
+def png(width: int, height: int, depth: int = 1, colour: int = 0, row_bytes: int = 0) -> bytes:
+    """A few bytes that unpack to width x height pixels of zeros."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data
         return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    row = b"\0" * (1 + (width + 7) // 8)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    row = b"\0" * (1 + (row_bytes or (width + 7) // 8))
     packer = zlib.compressobj()
     data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
     return (
@@ -68,7 +68,7 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a cut file": (cut, "is corrupt"),
     "only a header": (lambda p: p.write_bytes(p.read_bytes()[:200]), "is corrupt"),
     "16 bits a channel": (sixteen_bits, "more than eight bits a channel"),
-    "a bomb": (lambda p: p.write_bytes(png_of_zeros(20_000, 10_000)), "pixels"),
+    "a bomb": (lambda p: p.write_bytes(png(20_000, 10_000)), "pixels"),
     "missing": (lambda p: p.unlink(), "not found"),
     "a loop of links": (loop, "Too many levels of symbolic links"),
     "a folder": (folder, "no regular file"),
@@ -104,9 +104,10 @@ def test_unreadable_files_come_in_the_datasets_order_each_once(market: Path, wor
     assert [found.path for found in find_unreadable(dataset, workers)] == bad
 
 
-def test_no_workers_is_refused(market: Path) -> None:
-    with pytest.raises(InputError, match="0 workers"):
-        find_unreadable(load_market1501(market), 0)
+@pytest.mark.parametrize("workers", [0, -1, 257, 10**6])
+def test_a_number_of_workers_that_no_system_grants_is_wrong_use(market: Path, workers: int) -> None:
+    with pytest.raises(UsageError, match=f"{workers} workers: from 1 to 256"):
+        find_unreadable(load_market1501(market), workers)
 
 
 def test_without_drops_the_files_from_every_subset_and_keeps_the_rest() -> None:
@@ -170,6 +171,13 @@ def test_a_palette_is_converted_and_said(tmp_path: Path, drawn: Draw) -> None:
     with Image.open(drawn(tmp_path / "a.png")) as image:
         image.quantize(16).save(tmp_path / "p.png")
     assert [kind for kind, _ in inspect_file(tmp_path / "p.png").traits] == ["mode"]
+
+
+def test_colours_of_sixteen_bits_are_cut_to_eight_and_said(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(24, 48, depth=16, colour=2, row_bytes=6 * 24))
+    found = inspect_file(tmp_path / "a.png")
+    assert found.reason is None
+    assert ("mode", "16 bits a channel are cut to 8") in found.traits
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgereid.data.csv_list import COLUMNS, load_csv
+from edgereid.data.csv_list import COLUMNS, find_tables, load_csv
 from edgereid.data.listing import inside
 from edgereid.errors import InputError
 
@@ -99,6 +99,7 @@ BAD = {
     "a drive": ("C:/a.jpg,1,1,train\n", "leaves the dataset"),
     "parents": ("a/../../b.jpg,1,1,train\n", "leaves the dataset"),
     "parents of another system": ("a\\..\\..\\b.jpg,1,1,train\n", "leaves the dataset"),
+    "a command to the terminal": ("\x1b[2J.jpg,1,1,train\n", "'\\x1b[2J.jpg' holds a control"),
     "a quote left open": ('"a.jpg,1,1,train\n', "line 2"),
     "a huge field": (f"{'a' * 200_000},1,1,train\n", "line 2"),
     "no rows": ("", "names no image"),
@@ -126,6 +127,7 @@ def test_a_bad_row_ends_in_one_short_line_that_names_file_and_line(
         (b"file,person\na.jpg,1\n", "expected path,pid,camid,split"),
         (b"path,pid,camid,split,path\n", "expected path,pid,camid,split"),
         ((HEADER + ROWS).encode("utf-16"), "not UTF-8"),
+        ((HEADER + ROWS).replace("\n", "\r").encode(), "the first line is 'path,pid,camid"),
         (HEADER.encode() + b"\xe9.jpg,1,1,train\n", "not UTF-8"),
         (HEADER.encode() + b"a\0.jpg,1,1,train\n", "NUL"),
     ],
@@ -134,6 +136,16 @@ def test_a_file_that_is_no_such_table_is_refused(tmp_path: Path, data: bytes, me
     with pytest.raises(InputError) as caught:
         load_csv(write(tmp_path, data))
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data", [b"path,pid\rx,1\r", "path,pid\n".encode("utf-16"), b'"', b"\xff\xfe\0", b"a" * 9999]
+)
+def test_a_foreign_table_in_a_folder_is_passed_over(tmp_path: Path, data: bytes) -> None:
+    write(tmp_path, data, "notes.csv")
+    assert find_tables(tmp_path) == []
+    write(tmp_path, HEADER + ROWS)
+    assert len(load_csv(tmp_path).gallery) == 2
 
 
 def test_a_folder_with_none_or_two_tables_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edgereid.data.findings import KINDS, Report, check_dataset
 from edgereid.data.market1501 import load_market1501
 from edgereid.data.types import ImageRecord, ReidDataset
-from edgereid.errors import InputError
+from edgereid.errors import UsageError
 
 Draw = Callable[..., Path]
 
@@ -119,8 +119,8 @@ def test_what_pillow_finds_odd_does_not_reach_the_terminal(
     assert list(recwarn) == []
 
 
-def test_no_workers_is_refused(market: Path) -> None:
-    with pytest.raises(InputError, match="0 workers"):
+def test_no_workers_is_wrong_use(market: Path) -> None:
+    with pytest.raises(UsageError, match="0 workers"):
         check_dataset(load_market1501(market), 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,28 @@ def test_a_subset_that_is_a_loop_of_links_is_missing(market: Path, name: str) ->
     os.symlink(market / name, market / name)
     with pytest.raises(InputError, match=f"{name} not found"):
         open_dataset(market)
+
+
+@pytest.mark.parametrize("layout", [None, *LAYOUT_NAMES])
+def test_a_folder_that_may_not_be_entered_is_refused_in_one_line(
+    market: Path, layout: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a user without the permission: what is inside cannot be asked about."""
+    (market / "people.csv").write_text("path,pid,camid,split\n")
+    ask = os.stat
+
+    def refuse(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+        if market in Path(path).parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return ask(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(InputError) as caught:
+        open_dataset(market, layout)
+    assert "\n" not in str(caught.value)
+    monkeypatch.setattr(os, "access", lambda *a: False)
+    with pytest.raises(InputError, match="no permission to read"):
+        open_dataset(market, "market1501")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list any folder")

@@ -93,14 +93,15 @@ def crops(tmp_path: Path) -> list[Path]:
 
 
 def draw_dataset(folder: Path, persons: int = 6, shots: int = 3) -> ReidDataset:
-    """Persons of known colours seen by two cameras, and one that nobody can match."""
+    """Persons of colours that are hard to tell apart (what ranks them decides the metrics), seen by
+    two cameras, and one that nobody can match."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(5)
 
     def draw(subset: str, name: str, pid: int, camid: int) -> ImageRecord:
-        colours = np.random.default_rng(pid).integers(0, 256, size=(4, 2, 3))
+        colours = np.random.default_rng(pid).integers(96, 160, size=(4, 2, 3))
         pixels = np.repeat(np.repeat(colours, 4, axis=0), 4, axis=1)
-        noisy = np.clip(pixels + rng.normal(0, 30, size=pixels.shape), 0, 255).astype(np.uint8)
+        noisy = np.clip(pixels + rng.normal(0, 90, size=pixels.shape), 0, 255).astype(np.uint8)
         path = folder / subset / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(noisy).save(path)

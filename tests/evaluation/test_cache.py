@@ -151,6 +151,26 @@ def test_a_table_that_has_grown_too_large_starts_anew(tmp_path: Path) -> None:
     assert set(cache.load(ENGINE).rows) == {key("new 0"), key("new 1")}
 
 
+def test_what_cannot_be_removed_from_a_shared_folder_stays(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, limit=module._bytes(2, 8000))
+    (tmp_path / f"old{module.SUFFIX}").mkdir()  # as somebody else's file: it cannot be unlinked
+    os.utime(tmp_path / f"old{module.SUFFIX}", (0, 0))
+    for name in "ab":
+        engine, keys = {**ENGINE, "version": name}, [key(f"{name} {i}") for i in range(2)]
+        cache.store(engine, keys, features_of(keys, 8000))
+        assert cache.load(engine).rows
+    assert len(list(tmp_path.iterdir())) == 2  # the folder, and the newer of the two
+
+
+def test_features_of_another_size_replace_what_was_kept(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path)
+    cache.store(ENGINE, [key(1), key(2)], features_of([key(1), key(2)], 3))
+    cache.store(ENGINE, [key(2), key(3)], features_of([key(2), key(3)], 5))
+    table = cache.load(ENGINE)
+    assert set(table.rows) == {key(2), key(3)}
+    assert np.array_equal(table.take([key(2)]), features_of([key(2)], 5))
+
+
 def test_a_folder_that_cannot_be_written_is_a_note(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -139,12 +139,21 @@ def test_two_processes_find_what_one_finds_bit_for_bit(processes: Processes) -> 
     assert "run 0" in again.out
 
 
+def test_what_two_kinds_of_processors_round_is_not_cached(processes: Processes) -> None:
+    processes.extra[1] = ["--processor", "another"]
+    first, second = processes.run("--cache", "two")
+    assert (first.code, second.code) == (0, 0)
+    assert first.err.count("different processors, which may round differently") == 1
+    assert not (processes.folder / "two").exists()
+
+
 @pytest.mark.parametrize(
     ("fault", "own", "others"),
     [
         ("--data corrupt", "is not an image", "process 1 of 2 failed: .*is not an image"),
         ("--version 1.1", "other engine than process 0", "other engine than process 0"),
         ("--data fewer", "other images than process 0", "other images than process 0"),
+        ("--batch 5", "other options than process 0", "other options than process 0"),
         ("--die", "", "another process ended"),
     ],
 )

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgereid.bundle import describe_file, write_manifest
+from edgereid.data import layouts
 from edgereid.data.types import ReidDataset
-from edgereid.engines.base import EngineOptions
+from edgereid.engines.base import EngineOptions, TensorSpec
 from edgereid.errors import InputError, IntegrityError, MissingRuntimeError, UsageError
+from edgereid.evaluation import identity
+from edgereid.evaluation import run as run_module
 from edgereid.evaluation.cache import FeatureCache
-from edgereid.evaluation.extract import Extraction
+from edgereid.evaluation.extract import Extraction, extract_paths
+from edgereid.evaluation.group import Alone
 from edgereid.evaluation.options import EvalOptions, Protocol
 from edgereid.evaluation.result import EvalResult
 from edgereid.evaluation.run import run_eval
+from edgereid.evaluation.subject import Subject
 from edgereid.evaluation.table import text
 from edgereid.files import dump_json, sha256
 from edgereid.images import Preprocessing, load_batch
@@ -33,6 +39,7 @@ class Run:
 
     def __init__(self, folder: Path, law_engine: Any, laws: Any, small: Preprocessing) -> None:
         self.law_engine, self.laws, self.law = law_engine, laws, "stripes"
+        self.outputs: tuple[TensorSpec, ...] = ()
         self.path = folder / "net.safetensors"
         self.path.write_bytes(b"weights")
         facts = {"weights": {"sha256": sha256(self.path)}, "preprocessing": small.to_json()}
@@ -41,7 +48,11 @@ class Run:
 
     def opener(self, path: Path, options: EngineOptions, runtime: str | None) -> Any:
         self.engine = self.law_engine(self.laws[self.law])
+        self.engine.outputs = self.outputs or self.engine.outputs
         return self.engine
+
+    def subject(self) -> Subject:
+        return Subject(self.law_engine(self.laws[self.law]), Preprocessing(16, 8))
 
     def __call__(self, dataset: ReidDataset, **changes: Any) -> EvalResult:
         changes = {"extraction": Extraction(4, 2), **changes}
@@ -78,9 +89,12 @@ def test_the_metrics_are_those_of_the_features_by_hand(
     assert metric in row.result.protocol
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("how", ["mean", "max"])
 def test_multi_query_pools_the_features_of_the_person_by_the_camera(
-    run: Run, dataset: ReidDataset, small: Preprocessing
+    run: Run, dataset: ReidDataset, small: Preprocessing, metric: str, how: str
 ) -> None:
+    pool = {"mean": np.mean, "max": np.max}[how]
     shots = [replace(r, camid=1) for r in dataset.gallery if r.pid != 6]
     shots += [r for r in dataset.query if r.pid in (6, 99)]
     pooled = replace(dataset, multi_query=tuple(shots))
@@ -89,16 +103,16 @@ def test_multi_query_pools_the_features_of_the_person_by_the_camera(
         return run.laws["stripes"](load_batch([path], small))[0]
 
     queries = np.stack(
-        [np.mean([feature(s.path) for s in shots if s.pid == q.pid], 0) for q in dataset.query]
+        [pool([feature(s.path) for s in shots if s.pid == q.pid], 0) for q in dataset.query]
     )
     gallery = np.stack([feature(r.path) for r in dataset.gallery])
     ids = [[(r.pid, r.camid) for r in side] for side in (dataset.query, dataset.gallery)]
     (pids, camids), (g_pids, g_camids) = (zip(*side, strict=True) for side in ids)
-    expected = evaluate(queries, pids, camids, gallery, g_pids, g_camids)
-    (row,) = run(pooled, protocol=Protocol(multi_query="mean")).rows
+    expected = evaluate(queries, pids, camids, gallery, g_pids, g_camids, metric=metric)
+    (row,) = run(pooled, protocol=Protocol(metric, multi_query=how)).rows
     assert row.result.mean_ap == pytest.approx(expected.mean_ap, abs=1e-12)
     assert row.images_run == len(shots) + len(dataset.gallery)  # the queries are not needed
-    assert "multi-query (mean)" in row.result.protocol
+    assert f"multi-query ({how})" in row.result.protocol
     with pytest.raises(InputError, match="gt_bbox"):
         run(dataset, protocol=Protocol(multi_query="max"))
 
@@ -172,6 +186,18 @@ def test_the_cache_gives_the_bits_that_a_run_without_it_gives(
     assert features(run, pieces) == features(run, whole)
 
 
+def test_a_cache_of_another_feature_size_is_refused_not_mixed(
+    run: Run, dataset: ReidDataset, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    run(replace(dataset, gallery=dataset.gallery[:5]), cache=cache)
+    whole = run.laws["stripes"]
+    run.laws = {"stripes": lambda batch: whole(batch)[:, :12].copy()}
+    run.outputs = (TensorSpec("features", (None, None)),)
+    with pytest.raises(InputError, match="holds 24 numbers an image, the engine gives 12"):
+        run(dataset, cache=cache)
+
+
 @pytest.mark.parametrize("law", ["of the batch", "of the place"])
 def test_features_that_depend_on_the_batch_are_kept_by_batch(
     run: Run, dataset: ReidDataset, tmp_path: Path, law: str
@@ -205,6 +231,110 @@ def test_a_changed_image_or_engine_is_run_again_and_a_renamed_one_is_not(
     with pytest.raises(UsageError, match="euclid"):
         Protocol("euclid")
     assert run(renamed, cache=cache).rows[0].images_run == 25
+
+
+def test_features_of_edited_code_are_not_taken_from_the_cache(
+    run: Run, dataset: ReidDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    run(dataset, cache=cache)
+    package = tmp_path / "edgereid"
+    (package / "models").mkdir(parents=True)
+    digests = {identity.code(package)}
+    for name in ("images.py", "models/net.py", "models/net.py"):
+        with (package / name).open("a") as file:
+            file.write("x = 1\n")
+        digests.add(identity.code(package))
+    assert len(digests) == 4
+    monkeypatch.setattr(identity, "code", lambda: "edited")
+    assert run(dataset, cache=cache).rows[0].images_run == 25
+
+
+def test_one_process_of_each_machine_looks_at_the_dataset_first(
+    run: Run, dataset: ReidDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Recorded(Alone):
+        def together(self, work: Any) -> Any:
+            steps.append("step")
+            return super().together(work)
+
+    options = EvalOptions(run.path, run.data)
+    monkeypatch.setattr(layouts, "open_dataset", lambda *a: steps.append("opens") or dataset)
+    for local, order in (("0", ["step", "opens", "step"]), ("1", ["step", "step", "opens"])):
+        steps: list[str] = []
+        monkeypatch.setenv("LOCAL_RANK", local)
+        job = run_module._shared_job(options, None, Recorded())
+        assert (steps, len(job.paths)) == (order, 25)
+
+
+def loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "zero bytes": (lambda p: p.write_bytes(b""), "is empty (0 bytes)"),
+    "no image": (lambda p: p.write_text("404"), "is not an image that can be decoded"),
+    "cut": (cut, "is corrupt"),
+    "missing": (lambda p: p.unlink(), "not found"),
+    "a loop of links": (loop, "Too many levels of symbolic links"),
+    "16 bits": (
+        lambda p: Image.fromarray(np.zeros((9, 9), dtype=np.uint16)).save(p),
+        "more than eight bits a channel",
+    ),
+}
+
+
+def test_every_kind_of_bad_file_is_skipped_counted_and_listed_or_ends_in_a_line_that_names_it(
+    run: Run, dataset: ReidDataset
+) -> None:
+    spoilt = dict(zip(BAD_FILES, dataset.gallery[::3], strict=True))
+    for kind, record in spoilt.items():
+        BAD_FILES[kind][0](record.path)
+    found = run(dataset, skip_corrupt=True)
+    want = replace(dataset, gallery=tuple(r for r in dataset.gallery if r not in spoilt.values()))
+    assert same(found, run(want))
+    assert len(found.dataset.gallery) == 12
+    for (kind, record), reason in zip(spoilt.items(), found.skipped, strict=True):
+        name = record.path.relative_to(dataset.root).as_posix()
+        assert BAD_FILES[kind][1] in reason
+        assert name in reason
+        assert str(dataset.root) not in reason
+        assert reason in text(found)
+        with pytest.raises(InputError, match=f"{record.path.name}.*{BAD_FILES[kind][1][:8]}"):
+            run(replace(want, gallery=(*want.gallery, record)))
+    assert "6 unreadable images left out" in text(found)
+    assert len(json.loads(dump_json(found.summary()))["skipped"]) == 6
+
+
+def test_sound_images_of_other_forms_are_evaluated(
+    run: Run, dataset: ReidDataset, tmp_path: Path
+) -> None:
+    """CMYK, grey, a palette, 1x1, and one that EXIF says to rotate (which decoding ignores)."""
+    with Image.open(dataset.gallery[0].path) as image:
+        exif = image.getexif()
+        exif[0x0112] = 6
+        forms = {
+            "cmyk.jpg": image.convert("CMYK"),
+            "grey.png": image.convert("L"),
+            "palette.png": image.quantize(8),
+            "tiny.png": image.resize((1, 1)),
+            "plain.jpg": image.convert("RGB"),
+        }
+        records = []
+        for name, form in forms.items():
+            form.save(tmp_path / name)
+            records.append(replace(dataset.gallery[0], path=tmp_path / name))
+        image.convert("RGB").save(tmp_path / "turned.jpg", exif=exif)
+    records.append(replace(dataset.gallery[0], path=tmp_path / "turned.jpg"))
+    found = run(replace(dataset, gallery=(*dataset.gallery, *records)), skip_corrupt=True)
+    assert found.skipped == ()
+    plain, turned = (extract_paths(run.subject(), [r.path], Extraction(1)) for r in records[-2:])
+    assert np.array_equal(plain, turned)
 
 
 def test_a_corrupt_image_is_named_or_skipped_and_listed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -14,6 +15,7 @@ from conftest import LawEngine, of_the_place
 from edgereid.data.types import ImageRecord, ReidDataset
 from edgereid.engines.base import Engine, EngineInfo, EngineOptions
 from edgereid.errors import EdgeReidError
+from edgereid.evaluation import identity
 from edgereid.evaluation.extract import Extraction
 from edgereid.evaluation.options import EvalOptions
 from edgereid.evaluation.run import run_eval
@@ -39,9 +41,13 @@ def main() -> int:
     parser.add_argument("--data", default="data")
     parser.add_argument("--cache")
     parser.add_argument("--version", default="1.0")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--processor")
     parser.add_argument("--die", action="store_true")
     args = parser.parse_args()
     data = dataset(args.folder / args.data)
+    if args.processor:
+        identity.processor = lambda: sha256(args.processor.encode()).hexdigest()
 
     def opener(path: Path, options: EngineOptions, runtime: str | None) -> Engine:
         if args.die:
@@ -52,7 +58,7 @@ def main() -> int:
 
     cache = args.folder / args.cache if args.cache else None
     path = args.folder / "net.safetensors"
-    options = EvalOptions(path, data.root, extraction=Extraction(4), cache=cache)
+    options = EvalOptions(path, data.root, extraction=Extraction(args.batch), cache=cache)
     try:
         result = run_eval(options, opener, data)
     except EdgeReidError as error:

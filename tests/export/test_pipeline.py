@@ -125,6 +125,7 @@ def test_the_manifest_says_where_everything_comes_from(bundle: Bundle) -> None:
     assert p["weights"]["shipped"] is False
     assert len(p["weights"]["sha256"]) == 64
     assert p["parity"]["model.onnx"]["cosine"] > 0.9999
+    assert "crop" not in p, "the network has none"
     assert p["calibration"]["images"] == 16
     assert p["calibration"]["method"] == "mse"
     for name in ("engine.onnx", "engine.xml"):

@@ -1,15 +1,19 @@
 // Tests of the C++ kernels without Python: plain checks against slow definitions.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <new>
 #include <random>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "histogram.hpp"
 #include "nearest.hpp"
+#include "parallel.hpp"
 #include "ranks.hpp"
 #include "rerank.hpp"
 
@@ -152,12 +156,14 @@ void neighbours_are_those_of_a_stable_sort() {
         for (float v : x) squares.push_back(v * v);
         edgereid::NearestTable table(squares, wanted);
         for (const std::size_t rows : {1u, 50u, 170u, 80u}) {
-            auto block = products(x, table.done(), table.done() + rows, table.done());
-            table.add(block.data(), rows, 3);
+            // Blocks may have columns in front that are not looked at.
+            const std::size_t first = table.done(), from = first % 2 == 0 ? first : first - 1;
+            const auto block = products(x, first, first + rows, from);
+            table.add(block.data() + (first - from), rows, count - from, 3);
         }
         std::vector<std::int32_t> indices(count * wanted);
         std::vector<float> maxima(count);
-        table.finish(indices.data(), maxima.data(), 2);
+        table.finish(indices.data(), maxima.data());
         for (std::size_t i = 0; i < count; ++i) {
             std::vector<std::pair<float, std::size_t>> order;
             float furthest = 0.0f;
@@ -176,44 +182,149 @@ void neighbours_are_those_of_a_stable_sort() {
 }
 
 void encodings_have_sum_one_and_mixing_with_weight_one_gives_the_distances() {
-    const std::size_t count = 60, queries = 20, wanted = 6;
+    const std::size_t count = 60, queries = 20, gallery = count - queries, wanted = 6;
     const std::vector<float> x = line(count, 1000);
     std::vector<float> squares, maxima(count);
     for (float v : x) squares.push_back(v * v);
     edgereid::NearestTable table(squares, wanted);
-    auto block = products(x, 0, count, 0);
-    table.add(block.data(), count, 2);
+    const auto all = products(x, 0, count, 0);
+    table.add(all.data(), count, count, 2);
     std::vector<std::int32_t> indices(count * wanted);
-    table.finish(indices.data(), maxima.data(), 1);
+    table.finish(indices.data(), maxima.data());
     const auto encoding = edgereid::encode({x.data(), maxima.data(), count, 1}, indices.data(), wanted, 5, 3, 2);
     CHECK(encoding.offsets.size() == count + 1);
     for (std::size_t i = 0; i < count; ++i) {
         double sum = 0.0;
         bool itself = false;
-        for (auto e = static_cast<std::size_t>(encoding.offsets[i]); e < static_cast<std::size_t>(encoding.offsets[i + 1]); ++e) {
+        for (std::size_t e = encoding.offsets[i]; e < encoding.offsets[i + 1]; ++e) {
+            const auto* const first = encoding.indices.data() + encoding.offsets[i];
+            CHECK(std::count(first, encoding.indices.data() + encoding.offsets[i + 1], encoding.indices[e]) == 1);
             sum += static_cast<double>(encoding.values[e]);
             itself = itself || encoding.indices[e] == static_cast<std::int32_t>(i);
         }
         CHECK(itself);
         CHECK(std::abs(sum - 1.0) < 1e-5);
     }
-    const auto inverted = edgereid::invert(encoding, queries, count - queries, count);
-    std::vector<float> mixed;
+    const auto inverted = edgereid::invert(encoding, queries, gallery, count);
+    const edgereid::Encoded images{squares.data(), maxima.data(), encoding, inverted, queries, gallery};
+    std::vector<float> mixed(queries * gallery);
+    edgereid::mix(all.data() + queries, count, 0, queries, images, 1.0f, mixed.data(), 2);
     for (std::size_t i = 0; i < queries; ++i) {
-        for (std::size_t j = queries; j < count; ++j) mixed.push_back(-2.0f * x[i] * x[j]);
-    }
-    edgereid::mix(mixed.data(), queries, count - queries, 0, queries, squares.data(), 1.0f, maxima.data(), encoding, inverted, 2);
-    for (std::size_t i = 0; i < queries; ++i) {
-        for (std::size_t j = queries; j < count; ++j) {
-            const float want = (x[i] - x[j]) * (x[i] - x[j]) / maxima[i];
-            CHECK(std::abs(mixed[i * (count - queries) + j - queries] - want) < 1e-6f);
+        for (std::size_t j = 0; j < gallery; ++j) {
+            const float d = x[i] - x[queries + j];
+            CHECK(std::abs(mixed[i * gallery + j] - d * d / maxima[i]) < 1e-6f);
         }
+    }
+    // Weight 0: the Jaccard distance of the encodings written out as dense rows.
+    edgereid::mix(all.data() + queries, count, 0, queries, images, 0.0f, mixed.data(), 2);
+    const auto dense = [&](std::size_t i) {
+        std::vector<float> row(count, 0.0f);
+        for (std::size_t e = encoding.offsets[i]; e < encoding.offsets[i + 1]; ++e) {
+            row[static_cast<std::size_t>(encoding.indices[e])] = encoding.values[e];
+        }
+        return row;
+    };
+    for (std::size_t i = 0; i < queries; ++i) {
+        for (std::size_t j = 0; j < gallery; ++j) {
+            const auto a = dense(i), b = dense(queries + j);
+            float least = 0.0f, most = 0.0f;
+            for (std::size_t k = 0; k < count; ++k) {
+                least += std::min(a[k], b[k]);
+                most += std::max(a[k], b[k]);
+            }
+            CHECK(std::abs(mixed[i * gallery + j] - (1.0f - least / most)) < 1e-5f);
+        }
+    }
+}
+
+// The paper's equations 5 to 7 and 11 with sets and dense rows.
+std::vector<std::vector<double>> written_out(const std::vector<float>& x, const std::vector<float>& maxima,
+                                             const std::vector<std::int32_t>& table, std::size_t width,
+                                             std::size_t k1, std::size_t k2) {
+    const auto reciprocal = [&](std::size_t image, std::size_t k) {
+        std::set<std::size_t> out;
+        for (std::size_t n = 0; n < k; ++n) {
+            const auto other = static_cast<std::size_t>(table[image * width + n]);
+            const auto* const row = table.data() + other * width;
+            if (std::count(row, row + k, static_cast<std::int32_t>(image)) == 1) out.insert(other);
+        }
+        return out;
+    };
+    const std::size_t half = static_cast<std::size_t>(std::nearbyint(static_cast<double>(k1) / 2.0)) + 1;
+    std::vector<std::vector<double>> rows(x.size(), std::vector<double>(x.size(), 0.0));
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        const auto own = reciprocal(i, k1 + 1);
+        auto all = own;
+        for (const std::size_t j : own) {
+            const auto other = reciprocal(j, half);
+            const auto common = std::count_if(other.begin(), other.end(), [&](std::size_t o) { return own.count(o) == 1; });
+            if (3 * static_cast<std::size_t>(common) > 2 * other.size()) all.insert(other.begin(), other.end());
+        }
+        double sum = 0.0;
+        for (const std::size_t j : all) sum += rows[i][j] = std::exp(-(x[i] - x[j]) * (x[i] - x[j]) / maxima[i]);
+        for (double& value : rows[i]) value /= sum;
+    }
+    auto out = rows;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        for (std::size_t j = 0; j < x.size(); ++j) {
+            out[i][j] = 0.0;
+            for (std::size_t n = 0; n < k2; ++n) {
+                out[i][j] += rows[static_cast<std::size_t>(table[i * width + n])][j] / static_cast<double>(k2);
+            }
+        }
+    }
+    return out;
+}
+
+void encodings_are_those_of_the_papers_sets() {
+    const std::size_t count = 80, width = 10;
+    for (const unsigned levels : {9u, 1000u}) {
+        const std::vector<float> x = line(count, levels);
+        std::vector<float> squares, maxima(count);
+        for (float v : x) squares.push_back(v * v);
+        edgereid::NearestTable near(squares, width);
+        const auto all = products(x, 0, count, 0);
+        near.add(all.data(), count, count, 2);
+        std::vector<std::int32_t> table(count * width);
+        near.finish(table.data(), maxima.data());
+        for (const std::size_t k1 : {1u, 3u, 5u, 6u, 9u}) {
+            for (const std::size_t k2 : {1u, 4u, 10u}) {
+                const auto want = written_out(x, maxima, table, width, k1, k2);
+                const auto got = edgereid::encode({x.data(), maxima.data(), count, 1}, table.data(), width, k1, k2, 2);
+                for (std::size_t i = 0; i < count; ++i) {
+                    std::vector<double> row(count, 0.0);
+                    for (std::size_t e = got.offsets[i]; e < got.offsets[i + 1]; ++e) {
+                        row[static_cast<std::size_t>(got.indices[e])] += static_cast<double>(got.values[e]);
+                    }
+                    for (std::size_t j = 0; j < count; ++j) CHECK(std::abs(row[j] - want[i][j]) < 1e-5);
+                }
+            }
+        }
+    }
+}
+
+void every_row_is_done_once_and_what_a_worker_throws_arrives() {
+    for (unsigned threads : {0u, 1u, 3u, 64u}) {
+        std::vector<std::atomic<int>> seen(1001);
+        edgereid::for_each_row(seen.size(), threads, [&] { return [&](std::size_t r) { ++seen[r]; }; });
+        CHECK(std::all_of(seen.begin(), seen.end(), [](const auto& n) { return n == 1; }));
+        bool arrived = false;
+        try {
+            edgereid::for_each_row(seen.size(), threads, [] {
+                return [](std::size_t r) { if (r == 500) throw std::bad_alloc(); };
+            });
+        } catch (const std::bad_alloc&) {
+            arrived = true;
+        }
+        CHECK(arrived);
     }
 }
 
 }  // namespace
 
 int main() {
+    every_row_is_done_once_and_what_a_worker_throws_arrives();
+    encodings_are_those_of_the_papers_sets();
     neighbours_are_those_of_a_stable_sort();
     encodings_have_sum_one_and_mixing_with_weight_one_gives_the_distances();
     ranks_are_those_of_a_stable_sort();

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgereid.errors import UsageError
-from edgereid.retrieval import evaluate
+from edgereid.retrieval import evaluate, ranking
 from edgereid.retrieval.ranking import ranked_lists
 
 
@@ -48,6 +50,14 @@ def test_equal_distances_stand_in_the_order_of_the_gallery() -> None:
     same = np.ones((4, 2), dtype=np.float32)
     lists = ranked_lists(same[:1], [1], [1], same, [2, 1, 3, 1], [2, 2, 2, 3], k=4)
     assert lists.gallery_index[0].tolist() == [0, 1, 2, 3]
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=30), st.data())
+def test_the_smallest_are_the_head_of_a_stable_sort(values: list[int], data: st.DataObject) -> None:
+    row = np.array(values, dtype=np.float32)
+    count = data.draw(st.integers(1, len(row)))
+    want = np.argsort(row, kind="stable")[:count]
+    assert ranking._smallest(row, count).tolist() == want.tolist()
 
 
 def test_lists_of_no_entries_are_refused() -> None:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgereid.errors import InputError, UsageError
-from edgereid.native import NearestTable
+from edgereid.native import NearestTable, ReciprocalEncoding
 from edgereid.retrieval import distances, evaluate, evaluate_distances, rerank
 from edgereid.retrieval.rerank import ReRanking, reranked_blocks
 
@@ -62,23 +62,80 @@ def test_it_equals_the_dense_code(k1: int, k2: int, weight: float) -> None:
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-5)
 
 
-def test_blocks_and_threads_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    query, _, _, gallery, _, _ = people(2, 40, 200, 20)
+def naive(query: Floats, gallery: Floats, how: ReRanking) -> NDArray[np.float64]:
+    """The paper with Python's sets, and a rule for ties: an image itself, then by distance, then in
+    the order of the images."""
+    x = np.concatenate([query, gallery]).astype(np.float64)
+    squared = np.square(x[:, None] - x[None]).sum(2)
+    everyone = range(len(x))
+    order = [sorted(everyone, key=lambda j: (j != i, squared[i, j], j)) for i in everyone]
+
+    def reciprocal(i: int, k: int) -> set[int]:
+        return {j for j in order[i][: k + 1] if i in order[j][: k + 1]}
+
+    encoding = np.zeros_like(squared)
+    for i in everyone:
+        own = reciprocal(i, how.k1)
+        halves = [reciprocal(j, round(how.k1 / 2)) for j in own]
+        members = sorted(own.union(*(h for h in halves if 3 * len(h & own) > 2 * len(h))))
+        encoding[i, members] = np.exp(-squared[i, members] / squared[i].max())
+        encoding[i] /= encoding[i].sum()
+    encoding = np.stack([encoding[order[i][: how.k2]].mean(0) for i in everyone])
+    final = np.empty((len(query), len(gallery)))
+    for q in range(len(query)):
+        for g, other in enumerate(encoding[len(query) :]):
+            shared = np.minimum(encoding[q], other).sum() / np.maximum(encoding[q], other).sum()
+            original = squared[q, len(query) + g] / squared[q].max()
+            final[q, g] = how.weight * original + (1 - how.weight) * (1 - shared)
+    return final
+
+
+def whole_numbers(seed: int, queries: int, gallery: int) -> tuple[Floats, Floats]:
+    """Features whose products are exact: full of ties, every fourth image a copy of another."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(-2, 3, (queries + gallery, 3)).astype(np.float32)
+    x[::4] = x[rng.permutation(len(x))[: len(x[::4])]]
+    return x[:queries], x[queries:]
+
+
+@pytest.mark.parametrize(("k1", "k2", "weight"), [(8, 3, 0.3), (3, 1, 0.0), (5, 7, 0.6)])
+@pytest.mark.parametrize("seed", range(3))
+def test_ties_and_copies_of_an_image_are_treated_by_the_stated_rule(
+    seed: int, k1: int, k2: int, weight: float
+) -> None:
+    query, gallery = whole_numbers(seed, 9, 47)
+    how = ReRanking(k1, k2, weight)
+    np.testing.assert_allclose(
+        reranked(query, gallery, how), naive(query, gallery, how), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kept", [0, 2**40])
+def test_blocks_and_threads_make_no_difference(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rerank, "_KEPT_BYTES", kept)
+    query, gallery = whole_numbers(2, 40, 200)
     whole = reranked(query, gallery, ReRanking(), threads=1)
     np.testing.assert_array_equal(reranked(query, gallery, ReRanking(), threads=3), whole)
     monkeypatch.setattr(distances, "BLOCK_BYTES", 4 * 240 * 7)
     monkeypatch.setattr(distances, "_LEAST_ROWS", 1)
-    monkeypatch.setattr(rerank, "_BLOCK_BYTES", 4 * 240 * 7)
-    np.testing.assert_allclose(reranked(query, gallery, ReRanking()), whole, rtol=0, atol=1e-5)
+    monkeypatch.setattr(rerank, "_BLOCK_BYTES", 4 * 240 * 9)
+    np.testing.assert_array_equal(reranked(query, gallery, ReRanking()), whole)
 
 
-def test_duplicates_in_the_gallery_are_treated_alike() -> None:
-    query, _, _, gallery, _, _ = people(3, 10, 60, 10)
-    twice = np.concatenate([gallery, gallery[:5]])
-    got = reranked(query, twice, ReRanking(8, 3, 0.3))
-    assert np.isfinite(got).all()
-    assert got.min() >= 0
-    assert got.max() <= 1 + 1e-6
+def test_products_that_are_kept_and_computed_again_give_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    query, _, _, gallery, _, _ = people(2, 40, 200, 20)
+    asked: list[int] = []
+    again = rerank._products
+    monkeypatch.setattr(rerank, "_products", lambda *a: asked.append(len(a[0])) or again(*a))
+    kept = reranked(query, gallery, ReRanking())
+    assert asked == []
+    monkeypatch.setattr(rerank, "_KEPT_BYTES", 4 * 40 * 240 - 1)
+    computed = reranked(query, gallery, ReRanking())
+    assert sum(asked) == 40
+    np.testing.assert_allclose(computed, kept, rtol=0, atol=1e-6)  # blocks round differently
+    np.testing.assert_array_equal(computed.argsort(1), kept.argsort(1))
 
 
 def test_evaluate_scores_the_reranked_distances() -> None:
@@ -146,11 +203,43 @@ def test_too_few_or_equal_images_are_refused() -> None:
         reranked(same[:5], same[5:], ReRanking(4, 2))
 
 
+@pytest.mark.parametrize("scale", [1e19, 1e-12])
+def test_features_that_float32_cannot_square_are_refused(scale: float) -> None:
+    query, qp, qc, gallery, gp, gc = people(8, 5, 40, 4)
+    query, gallery = query * np.float32(scale), gallery * np.float32(min(scale, 1.0))
+    with pytest.raises(InputError, match="do not fit float32"):
+        evaluate(query, qp, qc, gallery, gp, gc, "euclidean", reranking=ReRanking(4, 2))
+    evaluate(query, qp, qc, gallery, gp, gc, "cosine", reranking=ReRanking(4, 2))
+
+
 def test_arrays_that_do_not_fit_are_refused() -> None:
     table = NearestTable(np.zeros(10, dtype=np.float32), 3)
-    with pytest.raises(ValueError, match="do not fit"):
-        table.add(np.zeros((4, 9), dtype=np.float32), 1)
+    for shape in ((4, 9), (11, 10)):
+        with pytest.raises(ValueError, match="do not fit"):
+            table.add(np.zeros(shape, dtype=np.float32), 1)
     with pytest.raises(ValueError, match="do not fit"):  # not all blocks were added
-        table.finish(np.empty((10, 3), dtype=np.int32), np.empty(10, dtype=np.float32), 1)
+        table.finish(np.empty((10, 3), dtype=np.int32), np.empty(10, dtype=np.float32))
     with pytest.raises(ValueError, match="do not fit"):
         NearestTable(np.zeros(10, dtype=np.float32), 11)
+
+
+@pytest.mark.parametrize(
+    ("products", "first", "out"),
+    [
+        ((2, 6), 0, (2, 7)),
+        ((3, 7), 0, (2, 7)),
+        ((2, 7), 0, (2, 6)),
+        ((2, 7), 2, (2, 7)),
+        ((2, 7), 2**64 - 1, (2, 7)),
+    ],
+)
+def test_blocks_of_other_sizes_than_the_gallerys_are_refused(
+    products: tuple[int, int], first: int, out: tuple[int, int]
+) -> None:
+    ones, table = np.ones(10, dtype=np.float32), np.zeros((10, 3), dtype=np.int32)
+    features = np.ones((10, 4), dtype=np.float32)
+    encoding = ReciprocalEncoding(features, ones, ones, table, 3, 2, 2, 1)
+    a, b = (np.zeros(shape, dtype=np.float32) for shape in (products, out))
+    with pytest.raises(ValueError, match="do not fit"):
+        encoding.mix(a, first, 0.3, b, 1)
+    encoding.mix(np.zeros((3, 10), dtype=np.float32), 0, 0.3, np.zeros((3, 7), dtype=np.float32), 1)

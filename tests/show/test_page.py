@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 import shutil
 import subprocess
@@ -94,6 +96,35 @@ def test_queries_are_sorted_as_asked(dataset: ReidDataset, sort: str, pids: list
     assert [v.record.pid for v in choose(every, sort, 2)] == pids[:2]
 
 
+@pytest.mark.parametrize("sort", ["worst", "best", "flips", "file"])
+def test_equals_stand_in_the_order_of_their_file_names(dataset: ReidDataset, sort: str) -> None:
+    same = lists([[0, 3, 1], [4, 0, 1], [2, 5, -1]], [0.5, 0.5, 0.5])
+    turned = ReidDataset("tiny", dataset.root, (), dataset.query[::-1], dataset.gallery)
+    for known in (dataset, turned):
+        chosen = choose(views(known, [same, same]), sort, 3)
+        assert [v.record.pid for v in chosen] == [1, 2, 3]
+
+
+def test_arrows_say_where_an_entry_came_from(dataset: ReidDataset) -> None:
+    """In the first query's second list: rank 1 as before, rank 2 was 3, rank 3 was 2."""
+    text = page_of(dataset)
+    second = text.split("OpenVINO INT8")[3]  # the head of the page names it twice
+    said = re.findall(r"</span> (.*?)<br>", second.split("</ol>")[0])
+    assert said == ["1", "2 &#8593;1", "3 &#8595;1"]
+
+
+def test_the_map_is_bright_where_the_network_responds(tmp_path: Path) -> None:
+    path = picture(tmp_path / "grey.png", (128, 128, 128))
+    heat = np.array([[1.0, 0.0]], dtype=np.float32)
+    data = base64.b64decode(overlay(path, heat).partition(",")[2])
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.size == (72, 144)
+        left, right = np.asarray(image, dtype=int)[:, [4, 67]].mean(0)
+    assert left.sum() > right.sum() + 200
+    assert left[0] > left[2] + 20  # yellow
+    assert right[2] >= right[0]  # dark blue
+
+
 def test_a_hostile_file_name_stays_a_name_and_nothing_is_loaded_from_outside(
     dataset: ReidDataset,
 ) -> None:
@@ -124,6 +155,9 @@ const found = {
   broken: [...document.images].filter(i => !i.complete || i.naturalWidth === 0).length,
   right: [...new Set(li.filter(e => e.className.includes('right')).map(frame))].join(';'),
   wrong: [...new Set(li.filter(e => !e.className.includes('right')).map(frame))].join(';'),
+  flips: li.filter(e => e.className.includes('flip')).length,
+  marked: [...new Set(li.map(e => getComputedStyle(e.querySelector('figcaption')).backgroundColor))]
+    .join(';'),
   outside: performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).length,
 };
 document.body.dataset.found = JSON.stringify(found);
@@ -134,8 +168,11 @@ document.body.dataset.found = JSON.stringify(found);
 def test_a_browser_shows_every_image_and_the_right_frames(
     dataset: ReidDataset, tmp_path: Path
 ) -> None:
-    # A copy with a script that reports; the page itself has none and forbids them.
-    text = page_of(dataset, heat=True).replace(POLICY, "").replace("</body>", PROBE + "</body>")
+    # A copy with a script that reports; the page itself has none and forbids them. What else its
+    # policy forbids stays forbidden.
+    allowed = f"{POLICY}; script-src 'unsafe-inline'"
+    text = page_of(dataset, heat=True).replace(POLICY, allowed)
+    text = text.replace("</body>", f"{PROBE}</body>")
     copy = tmp_path / "copy.html"
     copy.write_text(text, encoding="utf-8")
     profile = f"--user-data-dir={tmp_path / 'profile'}"
@@ -151,6 +188,8 @@ def test_a_browser_shows_every_image_and_the_right_frames(
     assert f'"images":{3 * 2 + 8 + 8}' in found  # queries with maps, entries of both engines
     assert '"right":"rgb(26, 127, 55)"' in found
     assert '"wrong":"rgb(207, 34, 46)"' in found
+    assert '"flips":5' in found
+    assert '"marked":"rgba(0, 0, 0, 0);rgb(255, 248, 197)"' in found
     assert '"outside":0' in found
 
 

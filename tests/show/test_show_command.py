@@ -25,13 +25,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    return tmp_path / "xdg" / "edgereid" / "features"
+
+
 def test_the_command_writes_a_page_and_says_what_is_in_it(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, tmp_path: Path, own_cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "lists.html"
     argv = ["show", str(WEIGHTS), "--data", str(data), "--out", str(out), "--queries", "3"]
-    assert main([*argv, "--json"]) == 0
+    argv += ["--threads", "1", "--json"]
+    assert main(argv) == 0
     said = json.loads(capsys.readouterr().out)
+    assert len(list(own_cache.iterdir())) == 1
     assert said["bytes"] == out.stat().st_size
     assert said["queries"] == 3
     text = out.read_text(encoding="utf-8")
@@ -45,6 +53,7 @@ def test_the_command_writes_a_page_and_says_what_is_in_it(
         (["{weights}", "--data", "{data}", "--sort", "random"], 2, "worst, best"),
         (["{weights}", "--data", "{data}", "--maps"], 2, "give a bundle"),
         (["{data}", "{weights}", "--data", "{data}"], 2, "two paths"),
+        (["{weights}", "--data", "{data}", "--cache", "x", "--no-cache"], 2, "contradict"),
         (["missing.onnx", "--data", "{data}"], 3, "missing.onnx"),
         (["{weights}", "--data", "missing"], 3, "missing"),
     ],

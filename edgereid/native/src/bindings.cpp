@@ -71,25 +71,27 @@ void require(bool fits) {
     if (!fits) throw std::invalid_argument("the arrays do not fit each other");
 }
 
-// The neighbours of all images, from blocks of -2 x.y.
+// The neighbours of all images, from blocks of -2 x.y: those of the images done are in the last
+// columns of a block.
 class NearestTable {
 public:
     NearestTable(const Floats& squares, std::size_t neighbours)
         : table_({squares.data(), squares.data() + squares.shape(0)},
                  checked(neighbours, squares.shape(0))) {}
 
-    void add(const MutableMatrix& block, unsigned threads) {
+    void add(const Matrix& block, unsigned threads) {
         const std::size_t left = table_.images() - table_.done();
-        require(block.shape(1) == left && block.shape(0) <= left);
+        const std::size_t rows = block.shape(0), pitch = block.shape(1);
+        require(pitch >= left && rows <= left);
         const nb::gil_scoped_release release;
-        table_.add(block.data(), block.shape(0), threads);
+        table_.add(block.data() + (pitch - left), rows, pitch, threads);
     }
 
-    void finish(const Array<std::int32_t, 2>& indices, const Row& maxima, unsigned threads) {
+    void finish(const Array<std::int32_t, 2>& indices, const Row& maxima) const {
         require(table_.done() == table_.images() && indices.shape(0) == table_.images() &&
                 indices.shape(1) == table_.neighbours() && maxima.shape(0) == table_.images());
         const nb::gil_scoped_release release;
-        table_.finish(indices.data(), maxima.data(), threads);
+        table_.finish(indices.data(), maxima.data());
     }
 
 private:
@@ -111,7 +113,7 @@ public:
           maxima_(maxima.data(), maxima.data() + maxima.shape(0)), queries_(queries) {
         const std::size_t count = features.shape(0), width = neighbours.shape(1);
         require(squares_.size() == count && maxima_.size() == count && neighbours.shape(0) == count &&
-                queries <= count && k1 >= 1 && k2 >= 1 && width >= k1 + 1 && width >= k2);
+                queries <= count && k1 >= 1 && k2 >= 1 && width > k1 && width >= k2);
         const std::int32_t* const end = neighbours.data() + count * width;
         for (const std::int32_t* n = neighbours.data(); n != end; ++n) {
             require(*n >= 0 && static_cast<std::size_t>(*n) < count);
@@ -122,12 +124,18 @@ public:
         inverted_ = edgereid::invert(encoding_, queries, count - queries, count);
     }
 
-    void mix(const MutableMatrix& block, std::size_t first, float weight, unsigned threads) const {
-        const std::size_t rows = block.shape(0), gallery = block.shape(1);
-        require(gallery == squares_.size() - queries_ && first + rows <= queries_);
+    // The gallery is in the last columns of `products`.
+    void mix(const Matrix& products, std::size_t first, float weight, const MutableMatrix& out,
+             unsigned threads) const {
+        const std::size_t gallery = squares_.size() - queries_;
+        const std::size_t rows = out.shape(0), pitch = products.shape(1);
+        require(products.shape(0) == rows && pitch >= gallery && out.shape(1) == gallery &&
+                first <= queries_ && rows <= queries_ - first);
         const nb::gil_scoped_release release;
-        edgereid::mix(block.data(), rows, gallery, first, queries_, squares_.data(), weight,
-                      maxima_.data(), encoding_, inverted_, threads);
+        const edgereid::Encoded images{squares_.data(), maxima_.data(), encoding_, inverted_,
+                                       queries_, gallery};
+        edgereid::mix(products.data() + (pitch - gallery), pitch, first, rows, images, weight,
+                      out.data(), threads);
     }
 
 private:
@@ -158,13 +166,13 @@ NB_MODULE(_kernels, module) {
              nb::arg("neighbours"))
         .def("add", &NearestTable::add, nb::arg("block").noconvert(), nb::arg("threads"))
         .def("finish", &NearestTable::finish, nb::arg("indices").noconvert(),
-             nb::arg("maxima").noconvert(), nb::arg("threads"));
+             nb::arg("maxima").noconvert());
     nb::class_<ReciprocalEncoding>(module, "ReciprocalEncoding")
         .def(nb::init<const Matrix&, const Floats&, const Floats&, const Table&, std::size_t,
                       std::size_t, std::size_t, unsigned>(),
              nb::arg("features").noconvert(), nb::arg("squares").noconvert(),
              nb::arg("maxima").noconvert(), nb::arg("neighbours").noconvert(), nb::arg("queries"),
              nb::arg("k1"), nb::arg("k2"), nb::arg("threads"))
-        .def("mix", &ReciprocalEncoding::mix, nb::arg("block").noconvert(), nb::arg("first"),
-             nb::arg("weight"), nb::arg("threads"));
+        .def("mix", &ReciprocalEncoding::mix, nb::arg("products").noconvert(), nb::arg("first"),
+             nb::arg("weight"), nb::arg("out").noconvert(), nb::arg("threads"));
 }

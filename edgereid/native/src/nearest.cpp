@@ -1,7 +1,7 @@
 #include "nearest.hpp"
 
-#include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "clones.hpp"
 #include "parallel.hpp"
@@ -11,123 +11,121 @@ namespace {
 
 constexpr std::size_t kLane = 64;
 constexpr std::size_t kStripe = 1024;
+constexpr std::size_t kSums = 16;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-EDGEREID_CLONES bool any_below(const float* values, float limit) {
+// kLane products of one image with others: whether a distance is below `limit`. `maxima` (kSums)
+// are raised to the distances.
+EDGEREID_CLONES bool row_below(const float* products, const float* squares, float own, float limit,
+                               float* maxima) {
     int found = 0;
-    for (std::size_t j = 0; j < kLane; ++j) found |= values[j] < limit ? 1 : 0;
-    return found != 0;
-}
-
-EDGEREID_CLONES bool any_below_own(const float* values, const float* limits) {
-    int found = 0;
-    for (std::size_t j = 0; j < kLane; ++j) found |= values[j] < limits[j] ? 1 : 0;
-    return found != 0;
-}
-
-EDGEREID_CLONES float largest(const float* values, std::size_t count, float least) {
-    float lanes[16];
-    std::fill(lanes, lanes + 16, least);
-    std::size_t j = 0;
-    for (; j + 16 <= count; j += 16) {
-        for (std::size_t l = 0; l < 16; ++l) lanes[l] = std::max(lanes[l], values[j + l]);
+    for (std::size_t j = 0; j < kLane; j += kSums) {
+        for (std::size_t l = 0; l < kSums; ++l) {
+            const float d = squared_distance(products[j + l], squares[j + l], own);
+            maxima[l] = std::max(maxima[l], d);
+            found |= d < limit ? 1 : 0;
+        }
     }
-    float result = *std::max_element(lanes, lanes + 16);
-    for (; j < count; ++j) result = std::max(result, values[j]);
-    return result;
+    return found != 0;
 }
 
-EDGEREID_CLONES void raise(float* maxima, const float* values, std::size_t count) {
-    for (std::size_t j = 0; j < count; ++j) maxima[j] = std::max(maxima[j], values[j]);
+// The same products, for the others: whether a distance is below the other's own limit. The others'
+// `maxima` (kLane) are raised.
+EDGEREID_CLONES bool column_below(const float* products, const float* squares, float own,
+                                  const float* limits, float* maxima) {
+    int found = 0;
+    for (std::size_t j = 0; j < kLane; ++j) {
+        const float d = squared_distance(products[j], squares[j], own);
+        maxima[j] = std::max(maxima[j], d);
+        found |= d < limits[j] ? 1 : 0;
+    }
+    return found != 0;
 }
 
 }  // namespace
-
-EDGEREID_CLONES void complete_distances(float* row, std::size_t count, float own,
-                                        const float* squares) {
-    for (std::size_t j = 0; j < count; ++j) row[j] = std::max(0.0f, row[j] + squares[j] + own);
-}
 
 NearestTable::NearestTable(std::vector<float> squares, std::size_t neighbours)
     : squares_(std::move(squares)),
       limits_(squares_.size(), neighbours > 1 ? kInfinity : -kInfinity),
       maxima_(squares_.size(), 0.0f),
-      heaps_(squares_.size() * (neighbours - 1)),
-      sizes_(squares_.size(), 0),
+      nearest_(squares_.size() * (neighbours - 1), Neighbour{kInfinity, -1}),
       neighbours_(neighbours) {}
 
-// Others come in ascending order, so a later equal distance never displaces an earlier one.
-void NearestTable::offer(std::size_t image, float distance, std::size_t other) {
-    if (image == other || !(distance < limits_[image])) return;
-    const std::size_t room = neighbours_ - 1;
-    Pair* const heap = heaps_.data() + image * room;
-    std::size_t& size = sizes_[image];
-    if (size == room) {
-        std::pop_heap(heap, heap + size);
-        --size;
-    }
-    heap[size++] = {distance, static_cast<std::int32_t>(other)};
-    std::push_heap(heap, heap + size);
-    if (size == room) limits_[image] = heap->first;
+// Others come in ascending order, so one at an equal distance stands behind those that are there.
+void NearestTable::insert(std::size_t image, float distance, std::size_t other) {
+    if (image == other) return;
+    Neighbour* const first = nearest_.data() + image * (neighbours_ - 1);
+    Neighbour* const last = first + neighbours_ - 2;
+    Neighbour* place = last;
+    for (; place != first && distance < place[-1].distance; --place) *place = place[-1];
+    *place = {distance, static_cast<std::int32_t>(other)};
+    limits_[image] = last->distance;
 }
 
 // The images from `done` on, as neighbours of `image`.
 void NearestTable::take_row(const float* row, std::size_t image) {
     const std::size_t columns = images() - done_;
+    const float* const squares = squares_.data() + done_;
+    const float own = squares_[image];
+    float maxima[kSums] = {};
+    const auto take = [&](std::size_t j) {
+        const float d = squared_distance(row[j], squares[j], own);
+        if (d < limits_[image]) insert(image, d, done_ + j);
+        return d;
+    };
     std::size_t j = 0;
     for (; j + kLane <= columns; j += kLane) {
-        if (!any_below(row + j, limits_[image])) continue;
-        for (std::size_t l = 0; l < kLane; ++l) offer(image, row[j + l], done_ + j + l);
+        if (!row_below(row + j, squares + j, own, limits_[image], maxima)) continue;
+        for (std::size_t l = 0; l < kLane; ++l) take(j + l);
     }
-    for (; j < columns; ++j) offer(image, row[j], done_ + j);
-    maxima_[image] = largest(row, columns, maxima_[image]);
+    for (; j < columns; ++j) maxima[0] = std::max(maxima[0], take(j));
+    maxima_[image] = std::max(maxima_[image], *std::max_element(maxima, maxima + kSums));
 }
 
 // The rows' images as neighbours of the images of columns start .. stop - 1.
-void NearestTable::take_columns(const float* block, std::size_t rows, std::size_t start,
-                                std::size_t stop) {
-    const std::size_t columns = images() - done_;
+void NearestTable::take_columns(const float* block, std::size_t rows, std::size_t pitch,
+                                std::size_t start, std::size_t stop) {
     for (std::size_t r = 0; r < rows; ++r) {
-        const float* row = block + r * columns;
+        const float* const row = block + r * pitch;
+        const float own = squares_[done_ + r];
+        const auto take = [&](std::size_t image) {
+            const float d = squared_distance(row[image - done_], squares_[image], own);
+            if (d < limits_[image]) insert(image, d, done_ + r);
+            return d;
+        };
         std::size_t j = start;
         for (; j + kLane <= stop; j += kLane) {
-            if (!any_below_own(row + j, limits_.data() + done_ + j)) continue;
-            for (std::size_t l = 0; l < kLane; ++l) offer(done_ + j + l, row[j + l], done_ + r);
+            const std::size_t at = done_ + j;
+            if (!column_below(row + j, squares_.data() + at, own, limits_.data() + at,
+                              maxima_.data() + at)) {
+                continue;
+            }
+            for (std::size_t l = 0; l < kLane; ++l) take(at + l);
         }
-        for (; j < stop; ++j) offer(done_ + j, row[j], done_ + r);
-        raise(maxima_.data() + done_ + start, row + start, stop - start);
+        for (; j < stop; ++j) maxima_[done_ + j] = std::max(maxima_[done_ + j], take(done_ + j));
     }
 }
 
-void NearestTable::add(float* block, std::size_t rows, unsigned threads) {
-    const std::size_t columns = images() - done_;
+void NearestTable::add(const float* block, std::size_t rows, std::size_t pitch, unsigned threads) {
     for_each_row(rows, threads, [&] {
-        return [&](std::size_t r) {
-            float* row = block + r * columns;
-            complete_distances(row, columns, squares_[done_ + r], squares_.data() + done_);
-            take_row(row, done_ + r);
-        };
+        return [&](std::size_t r) { take_row(block + r * pitch, done_ + r); };
     });
-    const std::size_t behind = columns - rows;
+    const std::size_t columns = images() - done_, behind = columns - rows;
     for_each_row((behind + kStripe - 1) / kStripe, threads, [&] {
         return [&](std::size_t stripe) {
             const std::size_t start = rows + stripe * kStripe;
-            take_columns(block, rows, start, std::min(columns, start + kStripe));
+            take_columns(block, rows, pitch, start, std::min(columns, start + kStripe));
         };
     }, 1);
     done_ += rows;
 }
 
-void NearestTable::finish(std::int32_t* indices, float* maxima, unsigned threads) {
-    const std::size_t room = neighbours_ - 1;
-    for_each_row(images(), threads, [&] {
-        return [&](std::size_t i) {
-            Pair* const heap = heaps_.data() + i * room;
-            std::sort_heap(heap, heap + room);
-            indices[i * neighbours_] = static_cast<std::int32_t>(i);
-            for (std::size_t n = 0; n < room; ++n) indices[i * neighbours_ + 1 + n] = heap[n].second;
-        };
-    });
+void NearestTable::finish(std::int32_t* indices, float* maxima) const {
+    const Neighbour* neighbour = nearest_.data();
+    for (std::size_t i = 0; i < images(); ++i) {
+        *indices++ = static_cast<std::int32_t>(i);
+        for (std::size_t n = 1; n < neighbours_; ++n) *indices++ = neighbour++->image;
+    }
     std::copy(maxima_.begin(), maxima_.end(), maxima);
 }
 

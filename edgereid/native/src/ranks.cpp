@@ -1,11 +1,9 @@
 #include "ranks.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
-#include <vector>
 
 #include "clones.hpp"
+#include "parallel.hpp"
 
 namespace edgereid {
 namespace {
@@ -68,19 +66,13 @@ bool valid(const IndexLists& lists, std::size_t rows, std::size_t count, std::si
 void match_ranks(const float* distances, std::size_t rows, std::size_t columns,
                  const IndexLists& matches, const IndexLists& ignored, std::int64_t* ranks,
                  unsigned threads) {
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-        for (std::size_t r = next++; r < rows; r = next++) {
+    for_each_row(rows, threads, [&] {
+        return [&](std::size_t r) {
             rank_row(distances + r * columns, columns, matches.indices + matches.offsets[r],
                      matches.indices + matches.offsets[r + 1], ignored.indices + ignored.offsets[r],
                      ignored.indices + ignored.offsets[r + 1], ranks + matches.offsets[r]);
-        }
-    };
-    const std::size_t helpers = std::min<std::size_t>(threads, rows);
-    std::vector<std::thread> pool;
-    for (std::size_t t = 1; t < helpers; ++t) pool.emplace_back(work);
-    work();
-    for (std::thread& thread : pool) thread.join();
+        };
+    }, 1);
 }
 
 }  // namespace edgereid

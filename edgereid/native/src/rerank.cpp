@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 #include "clones.hpp"
 #include "nearest.hpp"
@@ -11,9 +10,15 @@
 namespace edgereid {
 namespace {
 
-using Pair = std::pair<float, std::int32_t>;  // ordered by value, then by index
+using Set = std::vector<std::int32_t>;
 
-EDGEREID_CLONES float squared_distance(const float* a, const float* b, std::size_t size) {
+struct Weight {
+    std::int32_t image;
+    float value;
+};
+using Weights = std::vector<std::vector<Weight>>;  // an image each
+
+EDGEREID_CLONES float distance_between(const float* a, const float* b, std::size_t size) {
     float lanes[16] = {};
     std::size_t j = 0;
     for (; j + 16 <= size; j += 16) {
@@ -40,102 +45,137 @@ struct Neighbours {
         return std::find(row, row + k, wanted) != row + k;
     }
     // Those of the image's k nearest (itself included) that have it among their own k nearest.
-    void reciprocal(std::int32_t image, std::size_t k, std::vector<std::int32_t>& out) const {
+    void reciprocal(std::int32_t image, std::size_t k, Set& out) const {
         out.clear();
         const std::int32_t* row = of(image);
         for (std::size_t n = 0; n < k; ++n) {
             if (has(row[n], image, k)) out.push_back(row[n]);
         }
-        std::sort(out.begin(), out.end());
     }
 };
-
-std::size_t common(const std::vector<std::int32_t>& a, const std::vector<std::int32_t>& b) {
-    std::size_t found = 0;
-    for (auto i = a.begin(), j = b.begin(); i != a.end() && j != b.end();) {
-        if (*i < *j) ++i;
-        else if (*j < *i) ++j;
-        else ++found, ++i, ++j;
-    }
-    return found;
-}
 
 // numpy.around(k / 2): halves go to the even neighbour.
 std::size_t half_to_even(std::size_t k) { return k / 2 + (k % 4 == 3 ? 1 : 0); }
 
-SparseRows joined(const std::vector<std::vector<Pair>>& rows) {
-    SparseRows out;
-    out.offsets.reserve(rows.size() + 1);
-    out.offsets.push_back(0);
-    for (const auto& row : rows) {
-        out.offsets.push_back(out.offsets.back() + static_cast<std::int64_t>(row.size()));
-    }
-    out.indices.reserve(static_cast<std::size_t>(out.offsets.back()));
-    out.values.reserve(static_cast<std::size_t>(out.offsets.back()));
-    for (const auto& row : rows) {
-        for (const Pair& p : row) {
-            out.values.push_back(p.first);
-            out.indices.push_back(p.second);
-        }
-    }
+// The k-reciprocal set of every image.
+std::vector<Set> reciprocal_sets(const Neighbours& near, std::size_t images, std::size_t k,
+                                 unsigned threads) {
+    std::vector<Set> out(images);
+    for_each_row(images, threads, [&] {
+        return [&](std::size_t i) { near.reciprocal(static_cast<std::int32_t>(i), k, out[i]); };
+    });
     return out;
 }
 
-// Eqs. 5 to 7: the expanded reciprocal set of each image with weights exp(-distance), of sum 1.
-std::vector<std::vector<Pair>> weights(const Images& images, const Neighbours& near, std::size_t k1,
-                                       unsigned threads) {
-    const std::size_t half = half_to_even(k1) + 1;
-    std::vector<std::vector<Pair>> out(images.count);
-    for_each_row(images.count, threads, [&] {
-        return [&, own = std::vector<std::int32_t>(), other = std::vector<std::int32_t>(),
-                set = std::vector<std::int32_t>()](std::size_t i) mutable {
-            near.reciprocal(static_cast<std::int32_t>(i), k1 + 1, own);
-            set = own;
-            for (std::int32_t candidate : own) {
-                near.reciprocal(candidate, half, other);
-                if (3 * common(other, own) > 2 * other.size()) {
-                    set.insert(set.end(), other.begin(), other.end());
-                }
+// Eq. 5: to `set`, an image's reciprocal set, adds the half-size sets of its members that lie mostly
+// in it. `marks` (an image each) are zero, and zero again on return.
+void expand(const std::vector<Set>& halves, std::vector<char>& marks, Set& set) {
+    const auto mark = [&](std::int32_t image) -> char& { return marks[static_cast<std::size_t>(image)]; };
+    for (const std::int32_t j : set) mark(j) = 1;
+    for (std::size_t n = 0, own = set.size(); n < own; ++n) {
+        const Set& other = halves[static_cast<std::size_t>(set[n])];
+        std::size_t common = 0;
+        for (const std::int32_t j : other) common += mark(j) == 1 ? 1 : 0;
+        if (3 * common <= 2 * other.size()) continue;
+        for (const std::int32_t j : other) {
+            if (mark(j) == 0) {
+                mark(j) = 2;
+                set.push_back(j);
             }
-            std::sort(set.begin(), set.end());
-            set.erase(std::unique(set.begin(), set.end()), set.end());
+        }
+    }
+    for (const std::int32_t j : set) mark(j) = 0;
+}
+
+// Eqs. 5 to 7: the expanded reciprocal set of each image with weights exp(-distance), of sum 1.
+Weights gaussian_weights(const Images& images, const Neighbours& near, std::size_t k1,
+                         unsigned threads) {
+    const auto halves = reciprocal_sets(near, images.count, half_to_even(k1) + 1, threads);
+    Weights out(images.count);
+    for_each_row(images.count, threads, [&] {
+        return [&, set = Set(), marks = std::vector<char>(images.count)](std::size_t i) mutable {
+            near.reciprocal(static_cast<std::int32_t>(i), k1 + 1, set);
+            expand(halves, marks, set);
+            const float* const mine = images.features + i * images.size;
             double sum = 0.0;
-            for (std::int32_t j : set) {
-                const float squared =
-                    squared_distance(images.features + i * images.size,
-                                     images.features + static_cast<std::size_t>(j) * images.size,
-                                     images.size);
-                const float w = std::exp(-squared / images.maxima[i]);
-                out[i].emplace_back(w, j);
+            out[i].reserve(set.size());
+            for (const std::int32_t j : set) {
+                const float* const other = images.features + static_cast<std::size_t>(j) * images.size;
+                const float w = std::exp(-distance_between(mine, other, images.size) / images.maxima[i]);
+                out[i].push_back({j, w});
                 sum += w;
             }
-            for (Pair& p : out[i]) p.first = static_cast<float>(p.first / sum);
+            for (Weight& w : out[i]) w.value = static_cast<float>(w.value / sum);
         };
     });
     return out;
 }
 
 // Eq. 11: local query expansion, the mean over the k2 nearest images.
-std::vector<std::vector<Pair>> averaged(const std::vector<std::vector<Pair>>& rows,
-                                        const Neighbours& near, std::size_t k2, unsigned threads) {
-    std::vector<std::vector<Pair>> out(rows.size());
+Weights averaged(const Weights& rows, const Neighbours& near, std::size_t k2, unsigned threads) {
+    Weights out(rows.size());
+    const float share = static_cast<float>(k2);
     for_each_row(rows.size(), threads, [&] {
-        return [&, all = std::vector<Pair>()](std::size_t i) mutable {
-            all.clear();
-            const std::int32_t* row = near.of(static_cast<std::int32_t>(i));
+        return [&, sums = std::vector<float>(rows.size()), touched = Set()](std::size_t i) mutable {
+            touched.clear();
+            const std::int32_t* const nearest = near.of(static_cast<std::int32_t>(i));
             for (std::size_t n = 0; n < k2; ++n) {
-                const auto& part = rows[static_cast<std::size_t>(row[n])];
-                all.insert(all.end(), part.begin(), part.end());
+                for (const Weight& w : rows[static_cast<std::size_t>(nearest[n])]) {
+                    float& sum = sums[static_cast<std::size_t>(w.image)];
+                    if (sum == 0.0f) touched.push_back(w.image);  // weights are above zero
+                    sum += w.value / share;
+                }
             }
-            std::stable_sort(all.begin(), all.end(),
-                             [](const Pair& a, const Pair& b) { return a.second < b.second; });
-            for (const Pair& p : all) {
-                if (out[i].empty() || out[i].back().second != p.second) out[i].emplace_back(0.0f, p.second);
-                out[i].back().first += p.first / static_cast<float>(k2);
+            out[i].reserve(touched.size());
+            for (const std::int32_t j : touched) {
+                float& sum = sums[static_cast<std::size_t>(j)];
+                out[i].push_back({j, sum});
+                sum = 0.0f;
             }
         };
     });
     return out;
+}
+
+SparseRows joined(const Weights& rows) {
+    SparseRows out;
+    out.offsets.reserve(rows.size() + 1);
+    out.offsets.push_back(0);
+    for (const auto& row : rows) out.offsets.push_back(out.offsets.back() + row.size());
+    out.indices.reserve(out.offsets.back());
+    out.values.reserve(out.offsets.back());
+    for (const auto& row : rows) {
+        for (const Weight& w : row) {
+            out.indices.push_back(w.image);
+            out.values.push_back(w.value);
+        }
+    }
+    return out;
+}
+
+// Eq. 10: what the query's encoding shares with that of each gallery entry.
+void overlap(const Encoded& images, std::size_t query, float* shared) {
+    std::fill(shared, shared + images.gallery, 0.0f);
+    const SparseRows& own = images.encoding;
+    const SparseRows& others = images.inverted;
+    for (std::size_t e = own.offsets[query]; e < own.offsets[query + 1]; ++e) {
+        const auto target = static_cast<std::size_t>(own.indices[e]);
+        const float mine = own.values[e];
+        for (std::size_t h = others.offsets[target]; h < others.offsets[target + 1]; ++h) {
+            shared[others.indices[h]] += std::min(mine, others.values[h]);
+        }
+    }
+}
+
+// Eqs. 10 and 12 for one query; encodings have the sum 1, so their union is 2 - shared.
+EDGEREID_CLONES void final_distances(const float* products, const float* squares, float own,
+                                     float largest, float weight, const float* shared,
+                                     std::size_t gallery, float* out) {
+    const float scale = weight / largest;
+    for (std::size_t g = 0; g < gallery; ++g) {
+        const float jaccard = 1.0f - shared[g] / (2.0f - shared[g]);
+        out[g] = (1.0f - weight) * jaccard + scale * squared_distance(products[g], squares[g], own);
+    }
 }
 
 }  // namespace
@@ -143,55 +183,38 @@ std::vector<std::vector<Pair>> averaged(const std::vector<std::vector<Pair>>& ro
 SparseRows encode(const Images& images, const std::int32_t* neighbours, std::size_t width,
                   std::size_t k1, std::size_t k2, unsigned threads) {
     const Neighbours near{neighbours, width};
-    auto rows = weights(images, near, k1, threads);
-    if (k2 > 1) rows = averaged(rows, near, k2, threads);
-    return joined(rows);
+    const Weights rows = gaussian_weights(images, near, k1, threads);
+    return joined(k2 > 1 ? averaged(rows, near, k2, threads) : rows);
 }
 
 SparseRows invert(const SparseRows& encoding, std::size_t first, std::size_t count,
                   std::size_t images) {
-    const auto begin = static_cast<std::size_t>(encoding.offsets[first]);
-    const auto end = static_cast<std::size_t>(encoding.offsets[first + count]);
+    const std::size_t begin = encoding.offsets[first], end = encoding.offsets[first + count];
     SparseRows out;
     out.offsets.assign(images + 1, 0);
     for (std::size_t e = begin; e < end; ++e) ++out.offsets[static_cast<std::size_t>(encoding.indices[e]) + 1];
     for (std::size_t i = 0; i < images; ++i) out.offsets[i + 1] += out.offsets[i];
     out.indices.resize(end - begin);
     out.values.resize(end - begin);
-    std::vector<std::int64_t> at(out.offsets.begin(), out.offsets.end() - 1);
+    std::vector<std::size_t> at(out.offsets.begin(), out.offsets.end() - 1);
     for (std::size_t g = 0; g < count; ++g) {
-        for (std::int64_t e = encoding.offsets[first + g]; e < encoding.offsets[first + g + 1]; ++e) {
-            const auto place = static_cast<std::size_t>(
-                at[static_cast<std::size_t>(encoding.indices[static_cast<std::size_t>(e)])]++);
+        for (std::size_t e = encoding.offsets[first + g]; e < encoding.offsets[first + g + 1]; ++e) {
+            const std::size_t place = at[static_cast<std::size_t>(encoding.indices[e])]++;
             out.indices[place] = static_cast<std::int32_t>(g);
-            out.values[place] = encoding.values[static_cast<std::size_t>(e)];
+            out.values[place] = encoding.values[e];
         }
     }
     return out;
 }
 
-void mix(float* block, std::size_t rows, std::size_t gallery, std::size_t first,
-         std::size_t queries, const float* squares, float weight, const float* maxima,
-         const SparseRows& encoding, const SparseRows& inverted, unsigned threads) {
+void mix(const float* products, std::size_t pitch, std::size_t first, std::size_t rows,
+         const Encoded& images, float weight, float* out, unsigned threads) {
     for_each_row(rows, threads, [&] {
-        return [&, overlap = std::vector<float>(gallery)](std::size_t r) mutable {
-            std::fill(overlap.begin(), overlap.end(), 0.0f);
-            const std::size_t q = first + r;
-            for (std::int64_t e = encoding.offsets[q]; e < encoding.offsets[q + 1]; ++e) {
-                const auto target = static_cast<std::size_t>(encoding.indices[static_cast<std::size_t>(e)]);
-                const float mine = encoding.values[static_cast<std::size_t>(e)];
-                for (std::int64_t h = inverted.offsets[target]; h < inverted.offsets[target + 1]; ++h) {
-                    const auto at = static_cast<std::size_t>(h);
-                    overlap[static_cast<std::size_t>(inverted.indices[at])] += std::min(mine, inverted.values[at]);
-                }
-            }
-            float* row = block + r * gallery;
-            complete_distances(row, gallery, squares[q], squares + queries);
-            const float scale = weight / maxima[q];
-            for (std::size_t g = 0; g < gallery; ++g) {
-                const float jaccard = 1.0f - overlap[g] / (2.0f - overlap[g]);
-                row[g] = (1.0f - weight) * jaccard + scale * row[g];
-            }
+        return [&, shared = std::vector<float>(images.gallery)](std::size_t r) mutable {
+            overlap(images, first + r, shared.data());
+            final_distances(products + r * pitch, images.squares + images.queries,
+                            images.squares[first + r], images.maxima[first + r], weight,
+                            shared.data(), images.gallery, out + r * images.gallery);
         };
     });
 }

@@ -1,0 +1,1 @@
+"""Results kept per commit, machine and engine, and what has changed since."""

@@ -1,0 +1,323 @@
+"""What the harness itself costs, and whether others measure the same.
+
+Sections: `overhead` (a synthetic engine of 5 ms: time spent outside of it), `openvino` (against
+OpenVINO's benchmark_app, synchronous, in turns), `onnxruntime` (against the durations of runs that
+ONNX Runtime's own profiler records, in turns, and of the very same runs), `server` (the rate that
+the server scenario finds is run again for a minute) and `sleeping` (the same for an engine that
+only sleeps, whose true rate is known).
+
+    edgereid export dslnet --int8 --out /tmp/dslnet-int8
+    python benchmarks/harness_overhead.py /tmp/dslnet-int8 --json benchmarks/results/harness.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from edgereid.bench.intervals import percentile_interval
+from edgereid.bench.latency import LatencyOptions, Runner, Samples, measure
+from edgereid.bench.machine import machine, state, state_warnings
+from edgereid.bench.opening import noise
+from edgereid.bench.scenarios.options import ServerOptions
+from edgereid.bench.scenarios.run import submitter
+from edgereid.bench.scenarios.server import run_server
+from edgereid.bench.scenarios.trial import Bench, Bound, verify
+from edgereid.bench.stats import speed_ratio, summarise
+from edgereid.engines.base import Engine, EngineInfo, EngineOptions, TensorSpec
+from edgereid.engines.open import open_engine
+from edgereid.files import dump_json, write_text
+from edgereid.images import Preprocessing
+
+SYNTHETIC_NS = 5_000_000
+Images = NDArray[np.float32]
+
+
+class SyntheticEngine(Engine):
+    """Takes 5 ms by the clock and gives zeros."""
+
+    inputs = (TensorSpec("images", (None, 3, 256, 128)),)
+    outputs = (TensorSpec("features", (None, 512)),)
+    info = EngineInfo("synthetic", "f32", 1, "1")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: list[tuple[int, int]] = []  # start and end of every run, ns
+
+    def _run(self, batch: Images) -> Images:
+        start = time.perf_counter_ns()
+        out = np.zeros((len(batch), 512), dtype=np.float32)
+        while (end := time.perf_counter_ns()) - start < SYNTHETIC_NS:
+            pass
+        self.spans.append((start, end))
+        return out
+
+
+def shape(engine: Engine) -> Preprocessing:
+    return Preprocessing(*engine.input_size)
+
+
+def buffers(engine: Engine) -> list[Images]:
+    return [noise(1, shape(engine), seed) for seed in range(4)]
+
+
+def overhead(args: argparse.Namespace) -> dict[str, Any]:
+    """Time from the end of one run within the engine to the start of the next (checks of input and
+    output, the clock, keeping the sample), and how much of it a sample holds, over 5 ms: medians,
+    which a program that interrupts some runs does not move; and the share of the wall-clock time of
+    the whole measurement that was not spent in the engine, which it does."""
+    engine = SyntheticEngine()
+    images = buffers(engine)
+    options = LatencyOptions(
+        warmup_s=0.0, warmup_runs=1, min_time_s=args.seconds, min_count=200, max_time_s=60
+    )
+    start = time.perf_counter_ns()
+    (samples,) = measure([Runner("synthetic", engine.run, images)], options)
+    wall = time.perf_counter_ns() - start
+    between = [b[0] - a[1] for a, b in pairwise(engine.spans)]
+    inside = [end - start for start, end in engine.spans]
+    order = [*samples.warmup_ns, *_in_order(samples)]
+    outside = [sample - span for sample, span in zip(order, inside, strict=True)]
+    bare = Runner("empty", lambda _: None, [0])
+    (empty,) = measure([bare], LatencyOptions(min_time_s=0.0, min_count=2000, max_time_s=2.0))
+    return {
+        "between_runs": statistics.median(between) / SYNTHETIC_NS,
+        "within_a_sample": statistics.median(outside) / SYNTHETIC_NS,
+        "of_the_measurement": wall / sum(inside) - 1,
+        "sample_of_an_empty_run_ns": statistics.median(empty.all_ns),
+        "runs": len(samples.all_ns),
+    }
+
+
+def _in_order(samples: Samples) -> list[int]:
+    """The samples after the warm-up in the order they were taken, lead-ins with them."""
+    lead_in = iter(samples.lead_in_ns)
+    return [x for block in samples.rounds_ns for x in (*islice(lead_in, 1), *block)]
+
+
+def _ratio(values: list[float]) -> dict[str, Any]:
+    """Median over rounds and its 95 % interval."""
+    interval = percentile_interval(np.array(values), 50)
+    return {
+        "ratio": statistics.median(values),
+        "low": interval.low,
+        "high": interval.high,
+        "rounds": len(values),
+    }
+
+
+def benchmark_app(path: Path, size: tuple[int, int], threads: int, seconds: int) -> list[float]:
+    """Median and least latency in ms by OpenVINO's own tool. Flags set what our engine sets."""
+    words = ["benchmark_app", "-m", str(path), "-d", "CPU", "-api", "sync", "-hint", "none"]
+    words += ["-nstreams", "1", "-nthreads", str(threads), "-infer_precision", "f32"]
+    words += ["-shape", f"[1,3,{size[0]},{size[1]}]", "-t", str(seconds)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=300)
+    found = [re.search(rf"{name}:\s+([0-9.]+) ms", done.stdout) for name in ("Median", "Min")]
+    if None in found:
+        raise SystemExit(f"benchmark_app printed no latency:\n{done.stdout}{done.stderr}")
+    return [float(match.group(1)) for match in found if match is not None]
+
+
+def openvino(args: argparse.Namespace) -> dict[str, Any]:
+    path = args.bundle / "engine.xml"
+    options = LatencyOptions(min_time_s=args.seconds, min_count=20, max_time_s=args.seconds)
+    ours: list[list[float]] = []
+    theirs: list[list[float]] = []
+    with open_engine(path, EngineOptions(threads=args.threads), runtime="openvino") as engine:
+        runner = Runner("ours", engine.run, buffers(engine))
+        for turn in range(args.rounds):
+
+            def measure_ours() -> None:
+                (samples,) = measure([runner], options)
+                times = samples.all_ns
+                ours.append([statistics.median(times) / 1e6, min(times) / 1e6])
+
+            def measure_theirs() -> None:
+                theirs.append(
+                    benchmark_app(path, engine.input_size, args.threads, round(args.seconds))
+                )
+
+            pair: list[Callable[[], None]] = [measure_ours, measure_theirs]
+            for one in pair if turn % 2 == 0 else reversed(pair):
+                one()
+    pairs = list(zip(ours, theirs, strict=True))
+    return {
+        "medians": _ratio([a[0] / b[0] for a, b in pairs]),
+        "fastest_runs": _ratio([a[1] / b[1] for a, b in pairs]),
+        "ours_median_and_least_ms": ours,
+        "theirs_median_and_least_ms": theirs,
+    }
+
+
+def session(path: Path, threads: int, prefix: str) -> Any:
+    """A session as our engine opens it, with the profiler on."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.enable_profiling = True
+    options.profile_file_prefix = prefix
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def profiled_rounds(file: str, samples: Samples) -> list[list[int]]:
+    """The profiler's durations (ns) of the runs that are samples, by round."""
+    events = json.loads(Path(file).read_text())
+    runs = [1000 * int(e["dur"]) for e in events if e["name"] == "model_run"]
+    position = len(samples.warmup_ns)
+    found = []
+    for block in samples.rounds_ns:
+        position += bool(samples.lead_in_ns)
+        found.append(runs[position : position + len(block)])
+        position += len(block)
+    if position != len(runs):
+        raise SystemExit(f"the profiler recorded {len(runs)} runs, {position} were made.")
+    return found
+
+
+def onnxruntime(args: argparse.Namespace) -> dict[str, Any]:
+    path = args.bundle / "model.onnx"
+    seconds = args.rounds * args.seconds
+    options = LatencyOptions(min_time_s=seconds / 2, min_count=100, max_time_s=2 * seconds)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_engine(path, EngineOptions(threads=args.threads), runtime="onnxruntime") as engine,
+    ):
+        profiled = session(path, args.threads, f"{folder}/profile")
+        name = profiled.get_inputs()[0].name
+        ours, theirs = measure(
+            [
+                Runner("ours", engine.run, buffers(engine)),
+                Runner("profiled", lambda x: profiled.run(None, {name: x}), buffers(engine)),
+            ],
+            options,
+        )
+        rounds = profiled_rounds(profiled.end_profiling(), theirs)
+    turns = speed_ratio(ours.rounds_ns, rounds)
+    same = [
+        sample / run
+        for block, runs in zip(theirs.rounds_ns, rounds, strict=True)
+        for sample, run in zip(block, runs, strict=True)
+    ]
+    return {
+        "in_turns": asdict(turns),
+        "same_runs": _ratio(same),
+        "ours_ms": summarise(ours.all_ns, 1).p50_ms,
+        "theirs_ms": statistics.median(x for block in rounds for x in block) / 1e6,
+    }
+
+
+def server(args: argparse.Namespace) -> dict[str, Any]:
+    """The engine with a bound of four times its median latency."""
+    path = args.bundle / "engine.xml"
+    with open_engine(path, EngineOptions(threads=args.threads), runtime="openvino") as engine:
+        crops = np.concatenate([noise(1, shape(engine), seed) for seed in range(64)])
+        (samples,) = measure([Runner("a", engine.run, buffers(engine))], LatencyOptions())
+        median = statistics.median(samples.all_ns) / 1e6
+        return {"median_ms": median} | found_and_again(
+            Bench(submitter(engine.run, crops)), 4 * median, args
+        )
+
+
+def sleeping(args: argparse.Namespace) -> dict[str, Any]:
+    """An engine that sleeps, for an exponential time of mean 10 ms, so that other programs hardly
+    disturb it: an M/M/1 queue in real time, whose true rate is known but for what sleeping and
+    waking cost."""
+    law = random.Random(1)
+    bench = Bench(lambda count: time.sleep(law.expovariate(100.0)))
+    bound_ms = 60.0
+    truth = 100.0 + math.log(1 - args.percentile / 100) / (bound_ms / 1e3)
+    return {"closed_form_per_s": truth} | found_and_again(bench, bound_ms, args)
+
+
+def found_and_again(bench: Bench, bound_ms: float, args: argparse.Namespace) -> dict[str, Any]:
+    """The rate that the scenario finds, and a longer run of it with other arrivals."""
+    options = ServerOptions(
+        bound_ms,
+        args.percentile,
+        trial_s=args.trial,
+        verify_s=args.again,
+        tolerance=0.08,
+        max_trials=8,
+    )
+    found = run_server(bench, options)
+    result: dict[str, Any] = {
+        "bound_ms": bound_ms,
+        "percentile": args.percentile,
+        "rate_per_s": found.rate_per_s,
+        "holds_at": found.holds_at,
+        "breaks_at": found.breaks_at,
+        "trials": len(found.trials),
+        "verifications": len(found.verification),
+    }
+    if found.rate_per_s is None:
+        return result
+    bound = Bound(args.percentile, bound_ms)
+    again = verify(bench, bound, found.rate_per_s, args.again, 0.025, seed=4242)
+    result["again"] = {
+        "seconds": args.again,
+        "count": again.count,
+        "late": again.late,
+        "quantile_ms": again.quantile_ms,
+        "limits_ms": [again.low_ms, again.high_ms],
+        "within_bound": again.quantile_ms is not None and again.quantile_ms <= bound.ms,
+    }
+    return result
+
+
+SECTIONS = {
+    "overhead": overhead,
+    "openvino": openvino,
+    "onnxruntime": onnxruntime,
+    "sleeping": sleeping,
+    "server": server,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", type=Path, help="of edgereid export --int8")
+    parser.add_argument("--sections", default=",".join(SECTIONS))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=2.0, help="a turn")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--percentile", type=int, default=90)
+    parser.add_argument("--trial", type=float, default=8.0, help="s a trial of one rate")
+    parser.add_argument("--again", type=float, default=60.0, help="s of the server run again")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    before, host = state(), machine()
+    results = {name: SECTIONS[name](args) for name in args.sections.split(",")}
+    after = state()
+    results["machine"] = {
+        "cpu": host.cpu.value,
+        "usable_cpus": host.usable_cpus,
+        "packages": host.packages,
+        "load": [before.load.value, after.load.value],
+        "warnings": state_warnings(before, after, host.usable_cpus),
+    }
+    print(dump_json(results), end="")
+    if args.json is not None:
+        write_text(args.json, dump_json(results))
+
+
+if __name__ == "__main__":
+    main()
