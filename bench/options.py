@@ -31,6 +31,7 @@ class BenchOptions:
     accuracy_batch: int = 16
     latency: LatencyOptions = field(default_factory=LatencyOptions)
     scenarios: ScenarioOptions | None = None
+    energy: bool = False
 
     def __post_init__(self) -> None:
         if not self.paths:

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgereid.bench.bootstrap import Drop
 from edgereid.bench.codec import decode, encode
+from edgereid.bench.energy.report import EnergyReport
 from edgereid.bench.latency import Samples
 from edgereid.bench.machine import Machine, State
 from edgereid.bench.scenarios.result import Scenarios
@@ -124,6 +125,7 @@ class BenchResult:
     left_out: tuple[LeftOut, ...]
     warnings: tuple[str, ...]
     scenarios: Scenarios | None = None
+    energy: EnergyReport | None = None
 
     @property
     def batches(self) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from edgereid import __version__
 from edgereid.bench.assemble import latency, rows_of
 from edgereid.bench.candidates import resolve
+from edgereid.bench.energy.report import measure_energies
 from edgereid.bench.latency import Clock
 from edgereid.bench.machine import machine, state, state_warnings
 from edgereid.bench.opening import Opened, Opener, open_all, open_with_runtime, reference_of
@@ -53,6 +54,9 @@ def run_bench(
         before = state()
         timed = {b: time_batch(b, opened, dataset, options.latency, clock) for b in options.batches}
         scenarios = _scenarios(options, opened, opener, clock, wait, dataset)
+        energy = None
+        if options.energy:
+            energy = measure_energies(opened, options.batches, dataset, options.latency.seed)
         after = state()
         accuracies = _accuracies(opened, dataset, options.accuracy_batch)
         rows = rows_of(opened, timed, accuracies, described)
@@ -72,6 +76,7 @@ def run_bench(
         left_out=tuple(left_out),
         warnings=tuple(state_warnings(before, after, host.usable_cpus)),
         scenarios=scenarios,
+        energy=energy,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgereid.bench.energy.table import energy_text
 from edgereid.bench.result import BenchResult, Latency, Row
 from edgereid.bench.scenarios.table import text as scenarios_text
 from edgereid.bench.verdict import Verdict
@@ -127,5 +128,7 @@ def text(result: BenchResult, verdict: Verdict, notes: Sequence[str]) -> str:
     parts += ["", *(f"- {note}" for note in notes)]
     if result.scenarios is not None:
         parts += ["", scenarios_text(result.scenarios)]
+    if result.energy is not None:
+        parts += ["", energy_text(result.energy)]
     parts += ["", *verdict.sentences]
     return "\n".join(parts) + "\n"

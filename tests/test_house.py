@@ -46,7 +46,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
         "bench/roofline/openvino_layers.py",
     ),
     "tensorrt": ("engines/tensorrt.py", "export/tensorrt_plan.py"),
-    "pynvml": ("bench/energy_nvml.py",),
+    "pynvml": ("bench/energy/nvml.py",),
     "h5py": ("data/cuhk03_mat.py",),
     "scipy": ("data/cuhk03_mat.py",),
     "tensorboard": ("train/",),

@@ -42,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"accuracy budget in points of mAP (default {DEFAULT_MAX_MAP_DROP})",
     )
     add("--runtime", action="append", default=[], metavar="NAME", help="only this (repeatable)")
+    add("--energy", action="store_true", help="joules per embedding: RAPL, NVML or INA3221")
     add("--trust", action="store_true", help="run native engine files that no manifest vouches for")
     add = parser.add_argument_group("how long to measure, per batch size").add_argument
     add("--min-time", type=float, metavar="S", help="at least so many seconds an engine (3)")
@@ -137,6 +138,7 @@ def options_of(args: argparse.Namespace) -> BenchOptions:
             seed=args.seed,
         ),
         scenarios=scenarios_of(args),
+        energy=bool(args.energy),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from edgereid.errors import (
     EX_USAGE,
     EXIT_INTERRUPTED,
     EdgeReidError,
+    InputError,
     MissingRuntimeError,
     StorageError,
     UsageError,
@@ -54,7 +56,7 @@ COMMANDS = {
     "synth": Command("edgereid.cli.synth", "draw a built-in data set in the Market-1501 layout"),
     "data": Command("edgereid.cli.data", "count and check a data set in its official layout"),
     "train": Command("edgereid.cli.train", "train a network"),
-    "profile": Command("edgereid.cli.profile", "count parameters and multiply-adds per stage"),
+    "profile": Command("edgereid.cli.profile", "count parameters, multiply-adds and memory"),
     "export": Command(
         "edgereid.cli.export", "write ONNX, calibrate, quantize, build engines: a bundle"
     ),
@@ -144,6 +146,9 @@ def _fail(error: EdgeReidError) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Bugs are not caught: they show their traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's name need not be text
+            stream.reconfigure(errors="backslashreplace")
     chosen = _chosen(arguments)
     wrong_use = COMMANDS[chosen].wrong_use if chosen else UsageError.exit_code
     try:
@@ -171,6 +176,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(StorageError("the disk is full: free some space and run again."))
+        if isinstance(error, PermissionError) and error.filename is not None:
+            return _fail(InputError(f"no permission for {os.fsdecode(error.filename)}."))
         raise
 
 

@@ -13,10 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgereid.bench import energy, energy_pass
 from edgereid.bench.candidates import Candidate
 from edgereid.bench.codec import decode, encode
-from edgereid.bench.energy import (
+from edgereid.bench.energy import passes, window
+from edgereid.bench.energy.ina3221 import ina3221
+from edgereid.bench.energy.meters import ENERGY, POWER, Found
+from edgereid.bench.energy.nvml import nvml
+from edgereid.bench.energy.passes import EnergyOptions, engines_energy
+from edgereid.bench.energy.rapl import rapl
+from edgereid.bench.energy.report import EnergyReport, EngineEnergy, measure_energies
+from edgereid.bench.energy.table import energy_text
+from edgereid.bench.energy.window import (
     Energy,
     Window,
     energy_notes,
@@ -26,13 +33,6 @@ from edgereid.bench.energy import (
     measure_energy,
     measure_idle,
 )
-from edgereid.bench.energy_ina3221 import ina3221
-from edgereid.bench.energy_meters import ENERGY, POWER, Found
-from edgereid.bench.energy_nvml import nvml
-from edgereid.bench.energy_pass import EnergyOptions, engines_energy
-from edgereid.bench.energy_rapl import rapl
-from edgereid.bench.energy_report import EnergyReport, EngineEnergy, measure_energies
-from edgereid.bench.energy_table import energy_text
 from edgereid.bench.latency import Runner
 from edgereid.bench.opening import Opened
 from edgereid.errors import UsageError
@@ -282,10 +282,10 @@ def test_each_engine_has_its_own_joules_per_embedding(monkeypatch: pytest.Monkey
     plant = Plant()
     meter = Law(plant.clock, lambda t: plant.joules, kind=ENERGY)
     monkeypatch.setattr(
-        energy, "time", types.SimpleNamespace(sleep=lambda s: plant.pass_time(s, 2.0))
+        window, "time", types.SimpleNamespace(sleep=lambda s: plant.pass_time(s, 2.0))
     )
-    whole = energy.Window
-    monkeypatch.setattr(energy, "Window", lambda m, i: whole(m, i, plant.clock))
+    whole = window.Window
+    monkeypatch.setattr(window, "Window", lambda m, i: whole(m, i, plant.clock))
     runners: list[Runner[int]] = [
         Runner("slow", plant.engine(0.5, 12.0), [0]),
         Runner("fast", plant.engine(0.1, 20.0), [0]),
@@ -297,7 +297,7 @@ def test_each_engine_has_its_own_joules_per_embedding(monkeypatch: pytest.Monkey
     per_embedding = [r[0].joules_per_embedding for r in results]
     assert per_embedding == [pytest.approx(12 * 0.5 / 4), pytest.approx(20 * 0.1 / 4)]
     assert [r[0].idle_watts for r in results] == [pytest.approx(2.0)] * 2
-    assert energy_pass.EnergyOptions().window_s > 0
+    assert passes.EnergyOptions().window_s > 0
 
 
 # --- RAPL ---------------------------------------------------------------------------------------

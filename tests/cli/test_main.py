@@ -42,6 +42,7 @@ def _raise(error: BaseException) -> object:
         (IntegrityError("changed"), 5, "edgereid: error: changed\n"),
         (StorageError("full"), 6, "edgereid: error: full\n"),
         (OSError(errno.ENOSPC, "No space left on device"), 6, "the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), 3, "no permission for a/b."),
         (KeyboardInterrupt(), 130, "edgereid: interrupted.\n"),
         (
             ModuleNotFoundError("No module named 'openvino'", name="openvino"),

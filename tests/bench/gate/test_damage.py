@@ -14,6 +14,7 @@ import pytest
 
 from edgereid.bundle import Bundle
 from edgereid.cli.main import main
+from edgereid.errors import InputError
 from edgereid.images import load_batch
 
 onnx = pytest.importorskip("onnx")
@@ -102,7 +103,7 @@ def stale_table(directory: Path, tools: Tools, crops: Any) -> None:
     table = CalibrationTable.load(directory / "calibration.json")
 
     def grow(name: str, array: Any) -> Any:
-        return array * 1.8 if array.ndim == 4 else array
+        return array * 3 if array.ndim == 4 and array.shape[1] == 3 else array
 
     _change_weights(directory / "model.onnx", grow)
     tools["quantize"](directory, crops, table)
@@ -169,7 +170,7 @@ def test_a_damaged_engine_fails(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c.damage.__name__)
-def test_a_damaged_dslnet_fails(
+def test_a_damaged_dslnet_fails_or_is_not_even_made(
     case: Case,
     shipped: Path,
     drawn: Path,
@@ -179,7 +180,12 @@ def test_a_damaged_dslnet_fails(
 ) -> None:
     paths = sorted((drawn / "bounding_box_train").glob("*.jpg"))[:32]
     crops = load_batch(paths, Bundle.open(shipped).manifest.preprocessing)
-    damaged, reference = damage(case, shipped, crops, tools, tmp_path)
+    try:
+        damaged, reference = damage(case, shipped, crops, tools, tmp_path)
+    except InputError:
+        if case.damage not in (stale_table, stale_table_that_lies):
+            raise
+        return  # the export refuses to make an engine that far off
     code, result = gate(capsys, damaged, drawn, "--reference", reference)
     assert code == 1, result
     assert failed(result), result

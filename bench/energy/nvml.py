@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgereid.bench.energy_meters import ENERGY, POWER, Found
+from edgereid.bench.energy.meters import ENERGY, POWER, Found
 
 
 @dataclass(frozen=True, slots=True)

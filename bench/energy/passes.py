@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from edgereid.bench.energy import IDLE_S, INTERVAL_S, Energy, measure_energy, measure_idle
-from edgereid.bench.energy_meters import Found
+from edgereid.bench.energy.meters import Found
+from edgereid.bench.energy.window import IDLE_S, INTERVAL_S, Energy, measure_energy, measure_idle
 from edgereid.bench.latency import Clock, Runner
 from edgereid.errors import UsageError
 from edgereid.progress import progress

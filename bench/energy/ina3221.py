@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgereid.bench.energy_meters import POWER, Found, number, word
+from edgereid.bench.energy.meters import POWER, Found, number, word
 
 _CHANNELS = (1, 2, 3)
 _NOT_CONNECTED = "NC"

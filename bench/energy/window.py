@@ -15,10 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
-from edgereid.bench.energy_ina3221 import ina3221
-from edgereid.bench.energy_meters import ENERGY, Found, Meter
-from edgereid.bench.energy_nvml import nvml
-from edgereid.bench.energy_rapl import rapl
+from edgereid.bench.energy.ina3221 import ina3221
+from edgereid.bench.energy.meters import ENERGY, Found, Meter
+from edgereid.bench.energy.nvml import nvml
+from edgereid.bench.energy.rapl import rapl
 from edgereid.errors import UsageError
 
 FINDERS: tuple[Callable[[Path], Found], ...] = (rapl, ina3221, nvml)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgereid.bench.energy import Energy
-from edgereid.bench.energy_report import EnergyReport, EngineEnergy
+from edgereid.bench.energy.report import EnergyReport, EngineEnergy
+from edgereid.bench.energy.window import Energy
 from edgereid.bench.wording import NOTHING, milliseconds
 
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgereid.bench.energy_meters import ENERGY, Found, number, word
+from edgereid.bench.energy.meters import ENERGY, Found, number, word
 
 _ZONE = re.compile(r"intel-rapl:\d+(:\d+)?")
 #: First word of a zone's name -> what it covers.

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgereid.bench.energy import Energy, energy_notes, find_meters
-from edgereid.bench.energy_meters import Found
-from edgereid.bench.energy_pass import DEFAULTS, EnergyOptions, engines_energy
+from edgereid.bench.energy.meters import Found
+from edgereid.bench.energy.passes import DEFAULTS, EnergyOptions, engines_energy
+from edgereid.bench.energy.window import Energy, energy_notes, find_meters
 from edgereid.bench.inputs import arrays
 from edgereid.bench.latency import Clock, Runner
 from edgereid.bench.opening import Opened

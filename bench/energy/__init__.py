@@ -1,0 +1,1 @@
+"""Energy per embedding, from the meters that a machine has."""
