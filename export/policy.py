@@ -1,7 +1,8 @@
 """Where quantisation goes, one table a target: the same placement does not suit two runtimes.
 
 ``docs/quantization.md`` has the measurements behind the two x86 rows. The TensorRT row follows its
-documentation (explicit quantisation: layer placement recommendations); it has not been run here.
+documentation (explicit quantisation: layer placement recommendations), the Arm row ONNX Runtime's
+sources; neither has been run on such a device.
 """
 
 from __future__ import annotations
@@ -74,6 +75,27 @@ ONNXRUNTIME = PlacementPolicy(
     },
 )
 
+ONNXRUNTIME_ARM = PlacementPolicy(
+    target="onnxruntime-arm",
+    nonnegative=INT8,
+    signed=INT8,
+    inputs_of=("Conv",),
+    weight_only=("Gemm", "Conv"),
+    residual_of=("Add",),
+    pools=("MaxPool", "AveragePool"),
+    outputs_of=("Conv", "Add", "MaxPool", "AveragePool"),
+    depthwise=True,
+    group_multiple=1,
+    reasons={
+        "nonnegative": "one type throughout, as a fused operator needs it; see signed",
+        "signed": "SDOT multiplies s8 by s8, and the packed symmetric product takes s8 only "
+        "(onnxruntime pull requests 9772 and 9902); nothing saturates on Arm",
+        "weight_only": "the head is a seventh of the file; its arithmetic is nothing",
+        "outputs_of": "an operator runs in 8 bits only between DequantizeLinear and QuantizeLinear",
+        "depthwise": "there is a kernel for it (onnxruntime pull request 9655)",
+    },
+)
+
 TENSORRT = PlacementPolicy(
     target="tensorrt",
     nonnegative=INT8,
@@ -95,4 +117,5 @@ TENSORRT = PlacementPolicy(
     },
 )
 
+#: By the targets that ``edgereid export`` offers. ONNXRUNTIME_ARM is for Q/DQ models made by hand.
 POLICIES: dict[str, PlacementPolicy] = {p.target: p for p in (ONNXRUNTIME, OPENVINO, TENSORRT)}

@@ -19,9 +19,10 @@ from edgereid.bench.energy.ina3221 import ina3221
 from edgereid.bench.energy.meters import ENERGY, Found, Meter
 from edgereid.bench.energy.nvml import nvml
 from edgereid.bench.energy.rapl import rapl
+from edgereid.bench.jetson.meter import tegrastats
 from edgereid.errors import UsageError
 
-FINDERS: tuple[Callable[[Path], Found], ...] = (rapl, ina3221, nvml)
+FINDERS: tuple[Callable[[Path], Found], ...] = (rapl, ina3221, nvml, tegrastats)
 INTERVAL_S = 0.05
 IDLE_S = 2.0
 #: Fewer readings of a meter of power than this tell nothing about a window.

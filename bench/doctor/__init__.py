@@ -1,0 +1,1 @@
+"""What this device has, what it lacks, and which packages to install."""
