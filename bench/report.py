@@ -13,12 +13,10 @@ from pathlib import Path
 from edgereid.bench.notes import notes
 from edgereid.bench.page_tables import accuracy, engines, machine, statistics, table
 from edgereid.bench.result import BenchResult
-from edgereid.bench.style import CSS
+from edgereid.bench.style import document
 from edgereid.bench.table import end_to_end_columns, main_columns, preparation_words
 from edgereid.bench.verdict import Verdict
 from edgereid.files import write_text
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def write_report(path: Path, result: BenchResult, verdict: Verdict) -> None:
@@ -50,24 +48,7 @@ def page(result: BenchResult, verdict: Verdict) -> str:
         machine(result),
         f"<footer>edgereid {escape(result.edgereid)}. Raw samples are in the result file.</footer>",
     ]
-    return _document(title, "\n".join(body))
-
-
-def _document(title: str, body: str) -> str:
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{CSS}</style>
-</head>
-<body><main>
-{body}
-</main></body>
-</html>
-"""
+    return document(title, "\n".join(body))
 
 
 def _subtitle(result: BenchResult) -> str:

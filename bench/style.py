@@ -1,5 +1,11 @@
-"""The page's style sheet. Colours of runtimes follow Okabe and Ito's palette for colour-blind
-readers, lightened for dark screens; no font and no image comes from outside."""
+"""The frame and the style sheet of the pages. Colours of runtimes follow Okabe and Ito's palette
+for colour-blind readers, lightened for dark screens; no font and no image comes from outside."""
+
+from __future__ import annotations
+
+from html import escape
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 CSS = """
 :root {
@@ -57,4 +63,22 @@ details { margin-top: 16px; }
 summary { cursor: pointer; color: var(--soft); }
 footer { margin-top: 48px; color: var(--soft); font-size: 13.5px; }
 @media print { main { padding: 0; } .scroll { overflow: visible; } }
+"""
+
+
+def document(title: str, body: str) -> str:
+    """A whole page: it loads nothing, from nowhere. ``body`` is markup."""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{CSS}</style>
+</head>
+<body><main>
+{body}
+</main></body>
+</html>
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+save_network = runpy.run_path(str(ROOT / "tests" / "plugin" / "colours_network.py"))["save_network"]
 PAGE = ROOT / "docs" / "ci.md"
 GITHUB, GITLAB = (
     ROOT / "docs" / "ci" / "github-workflow.yml",
@@ -111,35 +113,13 @@ def _draw(folder: Path) -> None:
             image.save(folder / subset / f"{pid:04}_c{camera}s1_000000_00.jpg", quality=95)
 
 
-def _save_network(path: Path, damage: float) -> None:
-    """Mean colours of 3 x 2 cells of a 24 x 16 crop, mixed by a matrix with noise in it."""
-    onnx = pytest.importorskip("onnx")
-    matrix = np.eye(18) + damage * np.random.default_rng(0).normal(size=(18, 18))
-    cells = {"kernel_shape": [8, 8], "strides": [8, 8]}
-    nodes = [
-        onnx.helper.make_node("AveragePool", ["images"], ["cells"], **cells),
-        onnx.helper.make_node("Flatten", ["cells"], ["flat"]),
-        onnx.helper.make_node("MatMul", ["flat", "matrix"], ["features"]),
-    ]
-    graph = onnx.helper.make_graph(
-        nodes,
-        "cells",
-        [onnx.helper.make_tensor_value_info("images", 1, ["N", 3, 24, 16])],
-        [onnx.helper.make_tensor_value_info("features", 1, ["N", 18])],
-        [onnx.numpy_helper.from_array(matrix.astype(np.float32), "matrix")],
-    )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    onnx.save(model, path)
-
-
 def _save_bundle(folder: Path) -> None:
     from edgereid.bundle import Manifest, describe_file, write_manifest
     from edgereid.images import Preprocessing
 
     folder.mkdir(parents=True)
-    _save_network(folder / "model.onnx", 0.0)
-    _save_network(folder / "engine.onnx", 1e-4)
+    save_network(folder / "model.onnx", 0.0)
+    save_network(folder / "engine.onnx", 1e-4)
     files = (
         describe_file(folder / "model.onnx", "float", "onnxruntime", "f32"),
         describe_file(folder / "engine.onnx", "engine", "onnxruntime", "int8"),

@@ -27,6 +27,8 @@ ARITHMETIC = {
     "bf16": ("avx512_bf16", "amx_bf16", "bf16"),
     "FP16": ("avx512_fp16", "amx_fp16", "asimdhp"),
 }
+#: The version that the project's tests run on; others are declared to work.
+TESTED_PYTHON = (3, 11)
 _SMI_FIELDS = ("name", "memory.total", "driver_version", "compute_cap")
 
 
@@ -48,7 +50,7 @@ def _gib(reading: Reading) -> str | None:
 def processor(world: World) -> Section:
     """Model, arithmetic, how many processors may be used, governor."""
     found = machine(world.root)
-    facts = [Fact("python", f"{found.python} ({sys.executable})")]
+    facts = [Fact("python", f"{found.python}, {_tested_python()} ({sys.executable})")]
     facts += [Fact("system", f"{found.os}, {found.architecture}"), Fact.of("processor", found.cpu)]
     for kind, names in ARITHMETIC.items():
         have = [n for n in names if n in (found.features.value or ())]
@@ -59,6 +61,11 @@ def processor(world: World) -> Section:
     facts.append(Fact("processors", count if quota is None else f"{count}, quota {quota:g}"))
     facts.append(Fact.of("governor", found.governor))
     return Section("device", (*facts, *_room(world)))
+
+
+def _tested_python() -> str:
+    major, minor = TESTED_PYTHON
+    return "tested" if sys.version_info[:2] == TESTED_PYTHON else f"tested: {major}.{minor}"
 
 
 def _room(world: World) -> tuple[Fact, ...]:
@@ -142,7 +149,7 @@ def meters(world: World) -> Section:
 
 
 def device_warnings(world: World) -> list[str]:
-    """What of the device's present state casts doubt on a measurement or may make a command fail."""
+    """What of the present state casts doubt on a measurement or may make a command fail."""
     now = state(world.root)
     found = [*state_warnings(now, now, usable_cpus()), *_throttled(now)]
     governor = machine(world.root).governor.value

@@ -99,7 +99,8 @@ def _on_jetson(
     """TensorRT comes with JetPack, through apt; an environment must be open to it."""
     commands = []
     if found["tensorrt"].state == ABSENT:
-        commands += ["sudo apt-get update", "sudo apt-get install nvidia-jetpack"]
+        if board.jetpack_installed.value is None or not environment.closed:
+            commands += ["sudo apt-get update", "sudo apt-get install nvidia-jetpack"]
         if environment.closed:
             commands.append(
                 "python3 -m venv --system-site-packages ~/edgereid-env  "

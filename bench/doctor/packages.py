@@ -1,4 +1,4 @@
-"""The packages that edgereid can use: installed, of which version, and whether they can be imported.
+"""The packages that edgereid can use: which are installed, of which version, and do they work.
 
 Each is imported in a process of its own with a time limit.
 """
@@ -131,7 +131,7 @@ def look_at(package: Package, timeout_s: float = TIMEOUT_S) -> Found:
     if not known:
         return Found(package, ABSENT)
     answer = _import_elsewhere(package.modules, timeout_s)
-    version = answer.get("version") or version
+    version = version or answer.get("version")
     if "error" in answer:
         reason = answer["error"]
         return Found(package, ABSENT if reason is None else BROKEN, version, reason=reason)

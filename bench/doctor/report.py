@@ -71,7 +71,7 @@ def text(report: Report) -> str:
         lines.append(section.title)
         width = max((len(f.name) for f in section.facts), default=0)
         for fact in section.facts:
-            said = f"- ({fact.absent})" if fact.value is None else fact.value
+            said = f"- {fact.absent}" if fact.value is None else fact.value
             lines.append(f"  {fact.name.ljust(width)}  {said}")
         lines.append("")
     lines += _list("warnings", report.warnings)

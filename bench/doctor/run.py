@@ -26,6 +26,7 @@ def examine(
     if purpose is not None and purpose not in PURPOSES:
         raise UsageError(f"unknown purpose {purpose!r}. Known: {', '.join(PURPOSES)}.")
     where = World() if world is None else world
+    warnings = device_warnings(where)  # before the packages are imported, which is work
     found, here = look(), board(where.root)
     cards, card = gpus(where)
     sections = [processor(where), Section("packages", tuple(f.fact() for f in found.values()))]
@@ -39,7 +40,7 @@ def examine(
     needed = lacking(PURPOSES[purpose], found, card or here is not None) if purpose else []
     return Report(
         sections=tuple(sections),
-        warnings=(*device_warnings(where), *(board_notes(here) if here is not None else ())),
+        warnings=(*warnings, *(board_notes(here) if here is not None else ())),
         purpose=purpose,
         lacking=tuple(needed),
         to_do=tuple(t for t in tasks if t is not None),

@@ -17,7 +17,6 @@ from edgereid.bench.machine_state import state
 _TEGRA = re.compile(r"\bnvidia,(tegra[0-9]{3})\b")
 #: "# R36 (release), REVISION: 4.3, GCID: ..."; the first number of the revision may stand alone.
 _RELEASE = re.compile(r"\bR([0-9]{2})\b[^,]*,\s*REVISION:\s*([0-9]+)(?:\.([0-9]+))?")
-_PACKAGE = r"^Package: {name}$(?:\n.+)*?\nVersion: ([0-9][0-9A-Za-z.+~:-]*)$"
 _GPU = re.compile(r"gpu|gm20b|gp10b|gv11b|ga10b", re.IGNORECASE)
 _ALERT = re.compile(r"-throttle-alert$")
 
@@ -77,10 +76,12 @@ def release_in(text: str) -> str:
 
 def _installed(root: Path, package: str) -> Reading:
     """The version of a Debian package."""
-    path = root / "var/lib/dpkg/status"
-    pattern = re.compile(_PACKAGE.format(name=re.escape(package)), re.MULTILINE)
-    found = pattern.search(file_text(path) or "")
-    return Reading(found[1]) if found else Reading(None, f"{package} is not installed")
+    for paragraph in (file_text(root / "var/lib/dpkg/status") or "").split("\n\n"):
+        if paragraph.startswith(f"Package: {package}\n"):
+            fields = dict(line.partition(": ")[::2] for line in paragraph.splitlines())
+            if fields.get("Status", "").endswith(" installed") and "Version" in fields:
+                return Reading(fields["Version"])
+    return Reading(None, f"{package} is not installed")
 
 
 def _l4t(root: Path) -> Reading:

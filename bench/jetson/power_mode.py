@@ -68,9 +68,7 @@ def ask(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def power_mode(
-    root: Path = Path("/"), ask: Callable[[Sequence[str]], str] = ask
-) -> Reading:
+def power_mode(root: Path = Path("/"), ask: Callable[[Sequence[str]], str] = ask) -> Reading:
     """A ``PowerMode``, or why there is none; the files first, then ``nvpmodel -q``."""
     modes = modes_in(file_text(root / "etc/nvpmodel.conf") or "")
     unlimited = next(((i, n) for i, n in modes.items() if n.startswith(UNLIMITED)), None)

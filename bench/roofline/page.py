@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from edgereid.bench.report import POLICY
 from edgereid.bench.roofline.plot import captions, draw
 from edgereid.bench.roofline.result import EngineRoofline, RooflineResult
 from edgereid.bench.roofline.text import (
@@ -26,7 +25,7 @@ from edgereid.bench.roofline.text import (
     notes,
     peak_rows,
 )
-from edgereid.bench.style import CSS
+from edgereid.bench.style import document
 from edgereid.files import write_text
 
 
@@ -56,7 +55,7 @@ def page(result: RooflineResult) -> str:
         f'<ul class="notes">{items}</ul>',
         f"<footer>edgereid {escape(result.edgereid)}</footer>",
     ]
-    return _document("\n".join(body))
+    return document("Roofline", "\n".join(body))
 
 
 def _engine(engine: EngineRoofline) -> list[str]:
@@ -88,20 +87,3 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) 
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
-
-
-def _document(body: str) -> str:
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Roofline</title>
-<style>{CSS}</style>
-</head>
-<body><main>
-{body}
-</main></body>
-</html>
-"""

@@ -69,7 +69,11 @@ COMMANDS = {
         "edgereid.cli.gate", "judge an engine against its reference, for CI", wrong_use=EX_USAGE
     ),
     "roofline": Command("edgereid.cli.roofline", "show what each engine leaves to gain, and where"),
+    "lint": Command("edgereid.cli.lint", "check an ONNX file against the rules of a runtime"),
+    "estimate": Command("edgereid.cli.estimate", "predict latency on a device that is not here"),
     "baseline": Command("edgereid.cli.baseline", "keep bench results, tell a change from noise"),
+    "deploy": Command("edgereid.cli.deploy", "write what Triton, DeepStream or trtexec reads"),
+    "doctor": Command("edgereid.cli.doctor", "say what this device has, lacks and should install"),
 }
 
 #: Third-party packages that only some commands need, and the extra that installs each.

@@ -1,7 +1,8 @@
 """The ``ReID:`` section of a DeepStream tracker's configuration, and the ONNX file it names.
 
-Fields and their meaning: Gst-nvtracker in the DeepStream developer guide, releases 6.4 to 9.2, and
-the comments of NVIDIA's own ``config_tracker_NvDeepSORT.yml``. The tracker feeds the network
+Fields and their meaning: the comments in NVIDIA's own ``config_tracker_NvDeepSORT.yml`` and
+``config_tracker_NvDCF_accuracy.yml``, Gst-nvtracker in the DeepStream developer guide, and the
+classes ReIDConfigParams and ReIDCropScaler of the 9.2 API reference. The tracker feeds the network
 ``netScaleFactor * (x - offsets)``, x from 0 to 255, and compares features by their cosine.
 """
 
@@ -30,8 +31,9 @@ COLOUR_FORMATS = {"RGB": 0, "BGR": 1}
 _MODE_NAMES = {"f32": "fp32", "f16": "fp16", "int8": "int8"}  # in names of engine files
 _HEAD = """\
 # {network}: paste this section over the one in NVIDIA's config_tracker_{example}.yml.
-# Not run with DeepStream. Paths are relative: up to DeepStream 9.1 to the directory the application
-# is started in, so make them absolute there; from 9.2 to this file.
+# Not run with DeepStream. Make the paths below absolute: DeepStream 9.2 can take relative ones as
+# relative to this file, earlier releases need not. A release without onnxFile (before 7) needs
+# another file format.
 """
 _EXAMPLES = {"nvdcf": "NvDCF_accuracy", "nvdeepsort": "NvDeepSORT"}
 
@@ -191,5 +193,5 @@ def _meaning(scaling: Scaling) -> str:
 def number(value: float) -> str:
     """A float32 in decimal, with a point, so that YAML takes it for a float; nine digits are
     enough to read the same float32 back."""
-    text = format(value, ".9g")
-    return text if "." in text or "e" in text else f"{text}.0"
+    digits, e, exponent = format(value, ".9g").partition("e")
+    return f"{digits if '.' in digits else digits + '.0'}{e}{exponent}"

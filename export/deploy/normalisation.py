@@ -64,8 +64,8 @@ def fold_normalisation(model: Any, preprocessing: Preprocessing) -> Any:
     names = [f"{PIXELS}{part}" for part in ("", ".scale", ".shift", ".scaled")]
     if taken := sorted({*made, *weights, image.name} & set(names)):
         raise InputError(
-            f"the network has a tensor {taken[0]!r} already: its normalisation cannot be folded, or "
-            "was folded before."
+            f"the network has a tensor {taken[0]!r} already: its normalisation cannot be folded, "
+            "or was folded before."
         )
     mean, std = np.asarray(preprocessing.mean), np.asarray(preprocessing.std)
     values = ((1.0 / (255.0 * std)).astype(np.float32), (-mean / std).astype(np.float32))

@@ -74,7 +74,7 @@ def read_model(source: Source, file: BundleFile) -> OnnxModel:
     """Read an ONNX file of the bundle. Raises InputError when it cannot be read, or is not a
     network of the manifest's sizes with a batch of any size."""
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     path = source.bundle.path(file)
     extra = companions(path)  # reads the file, and refuses names that lead elsewhere

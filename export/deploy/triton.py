@@ -142,9 +142,7 @@ def model_config(
         "backend": backend.name,
         "default_model_filename": backend.filename,
         "max_batch_size": max_batch,
-        "input": [
-            {"name": tensors.input, "data_type": kind, "dims": list(tensors.input_dims[1:])}
-        ],
+        "input": [{"name": tensors.input, "data_type": kind, "dims": list(tensors.input_dims[1:])}],
         "output": [
             {"name": tensors.output, "data_type": kind, "dims": list(tensors.output_dims[1:])}
         ],

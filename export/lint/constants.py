@@ -34,9 +34,9 @@ def _tensor(a: Any) -> Any:
 
     where, kind = _PLAIN[a.name]
     value = getattr(a, where)
-    several = isinstance(value, Iterable)
-    numbers = list(value) if several else [value]
-    return helper.make_tensor("", TensorProto.DataType.Value(kind), [len(numbers)][:several], numbers)
+    numbers = list(value) if isinstance(value, Iterable) else [value]
+    shape = [len(numbers)] if isinstance(value, Iterable) else []
+    return helper.make_tensor("", TensorProto.DataType.Value(kind), shape, numbers)
 
 
 def type_name(number: int) -> str:

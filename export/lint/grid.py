@@ -31,7 +31,7 @@ def weight_zero_point(view: View, target: Target) -> Iterator[Violation]:
 
 
 def _of(view: View, role: str) -> Iterator[Quantizer]:
-    return (q for q in view.quantizers if q.role == role)
+    return (q for q in view.distinct if q.role == role)
 
 
 def _nonzero(view: View, q: Quantizer) -> Iterator[Violation]:
@@ -45,17 +45,19 @@ def _nonzero(view: View, q: Quantizer) -> Iterator[Violation]:
 
 def activation_type(view: View, target: Target) -> Iterator[Violation]:
     """Activations have a type that the target multiplies fast, or at all."""
-    yield from _types(view, "activation", target.activation_types)
+    yield from _types(view, "activation", target.activation_types, target)
 
 
 def weight_type(view: View, target: Target) -> Iterator[Violation]:
     """Weights have a type that the target multiplies fast, or at all."""
-    yield from _types(view, "weight", target.weight_types)
+    yield from _types(view, "weight", target.weight_types, target)
 
 
-def _types(view: View, role: str, allowed: tuple[str, ...]) -> Iterator[Violation]:
+def _types(
+    view: View, role: str, allowed: tuple[str, ...], target: Target
+) -> Iterator[Violation]:
     for q in _of(view, role):
-        if q.dtype and q.dtype not in allowed:
+        if q.dtype and q.dtype not in (*allowed, *target.release.other_types):
             given = "" if q.zero else " (as the standard has it without a zero point)"
             yield Violation(label(q.node), q.data, f"{q.dtype}{given}", " or ".join(allowed))
 
@@ -70,7 +72,7 @@ def per_channel_activation(view: View, target: Target) -> Iterator[Violation]:
 
 def constant_parameters(view: View, target: Target) -> Iterator[Violation]:
     """Scales and zero points are constants of the file."""
-    for q in view.quantizers:
+    for q in view.distinct:
         for name in filter(None, (q.scale, q.zero)):
             if name not in view.tensors:
                 yield Violation(label(q.node), name, "a computed value")
@@ -78,7 +80,7 @@ def constant_parameters(view: View, target: Target) -> Iterator[Violation]:
 
 def scale_value(view: View, target: Target) -> Iterator[Violation]:
     """Scales are finite and above zero."""
-    for q in view.quantizers:
+    for q in view.distinct:
         scale = view.numbers(q.scale)
         if scale is not None:
             bad = scale[~(np.isfinite(scale) & (scale > 0))]
@@ -88,7 +90,7 @@ def scale_value(view: View, target: Target) -> Iterator[Violation]:
 
 def scale_denormal(view: View, target: Target) -> Iterator[Violation]:
     """Scales are normal numbers of their type."""
-    for q in view.quantizers:
+    for q in view.distinct:
         scale, dtype = view.numbers(q.scale), view.dtype(q.scale)
         if scale is not None and dtype in _SMALLEST_NORMAL:
             small = scale[(scale > 0) & (scale < _SMALLEST_NORMAL[dtype])]
@@ -104,7 +106,7 @@ def _some(values: NDArray[np.float64], total: int) -> str:
 
 def scale_shape(view: View, target: Target) -> Iterator[Violation]:
     """A scale is one number, or one for each index of an axis that exists."""
-    for q in view.quantizers:
+    for q in view.distinct:
         if q.scale not in view.tensors or attribute(q.node, "block_size", 0):
             continue
         dims, got = tuple(view.tensors[q.scale].dims), ""

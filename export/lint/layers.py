@@ -1,4 +1,4 @@
-"""Rules on layers: both factors quantized, groups, residual sums, and what fuses in ONNX Runtime."""
+"""Rules on layers: both factors quantized, groups, residual sums, what fuses in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def one_sided(view: View, target: Target) -> Iterator[Violation]:
     target's policy has them so; an activation that others read, too, is theirs."""
     for layer in view.layers:
         a, w = layer.activation, layer.weight
-        if w is not None and a is None and layer.node.op_type not in target.policy.weight_only:
+        if w is None or w.role != "weight" or a is not None:
+            continue
+        if layer.node.op_type not in target.policy.weight_only:
             yield Violation(label(layer.node), layer.node.input[0], "8-bit weights, float input")
 
 
@@ -34,15 +36,12 @@ def _groups(view: View) -> Iterator[tuple[Layer, int, int, int]]:
 
 
 def group_size(view: View, target: Target) -> Iterator[Violation]:
-    """Channels of a group, in and out, are a multiple of 4."""
-    multiple = max(TENSORRT_GROUP, target.policy.group_multiple)
+    """Channels of a group, in and out, are a multiple of the policy's number."""
+    multiple = target.policy.group_multiple
     for layer, groups, inward, outward in _groups(view):
         if not _depthwise(inward) and (inward % multiple or outward % multiple):
             got = f"{groups} groups of {inward} channels in, {outward} out"
             yield Violation(label(layer.node), layer.node.input[1], got)
-
-
-TENSORRT_GROUP = 4
 
 
 def _depthwise(inward: int) -> bool:
@@ -131,9 +130,11 @@ def _written(view: View, node: Any) -> tuple[str, list[Quantizer]]:
 
 
 def _quantized_nodes(view: View) -> Iterator[tuple[Any, Quantizer]]:
-    """Nodes that could run in 8 bits, and the dequantizer of their first input."""
+    """Layers and sums that could run in 8 bits, and the dequantizer of their first input. (A
+    product of two activations may read what was quantized for others.)"""
     for layer in view.layers:
-        if layer.int8 and layer.activation is not None:
+        w = layer.weight
+        if w is not None and w.role == "weight" and layer.activation is not None:
             yield layer.node, layer.activation
     for node, names in _sums(view):
         pairs = [view.dequantizer(n) for n in names]

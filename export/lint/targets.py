@@ -21,6 +21,7 @@ class Release:
     source: str  # of the operator sets
     int64: bool = True  # whether INT64 is computed in as it is
     weak_typing: bool = True  # whether the builder may choose FP16 for FP32 tensors
+    other_types: tuple[str, ...] = ()  # of quantized tensors, beside 8-bit integers
 
     @property
     def name(self) -> str:
@@ -44,17 +45,32 @@ class Target:
         return f"{self.name} {self.release.name}".rstrip()
 
 
+_FP8 = ("float8e4m3fn", "int4")
+_FP4 = (*_FP8, "float4e2m1")
 _OP = "onnx-tensorrt docs/operators.md"
 _GUIDE = "docs.nvidia.com/deeplearning/tensorrt, ONNX opset guide"
 TENSORRT_RELEASES = (
     Release((8, 5), (9, 17), operators.TENSORRT_8_5, f"{_OP}, 8.5: up to opset 17", int64=False),
     Release((8, 6), (9, 17), operators.TENSORRT_8_5, f"{_OP}, 8.6: up to opset 17", int64=False),
-    Release((10, 0), (9, 20), operators.TENSORRT_10, f"{_OP}, 10.0: opset 9 to 20"),
-    Release((10, 9), (9, 22), operators.TENSORRT_10, "by a third party's list, 10.9: opset 9 to 22"),
-    Release((10, 13), (9, 24), operators.TENSORRT_10, "by a third party's list, 10.13: 9 to 24"),
-    Release((10, 15), (9, 24), operators.TENSORRT_10_15, f"{_OP}, 10.15: opset 9 to 24"),
     Release(
-        (11, 0), (9, 25), operators.TENSORRT_10_15, f"{_GUIDE}: opset 9 to 25", weak_typing=False
+        (10, 0), (9, 20), operators.TENSORRT_10, f"{_OP}, 10.0: opset 9 to 20", other_types=_FP8
+    ),
+    Release(
+        (10, 9), (9, 22), operators.TENSORRT_10, "a third party's list, 10.9", other_types=_FP4
+    ),
+    Release(
+        (10, 13), (9, 24), operators.TENSORRT_10, "a third party's list, 10.13", other_types=_FP4
+    ),
+    Release(
+        (10, 15), (9, 24), operators.TENSORRT_10_15, f"{_OP}, 10.15: 9 to 24", other_types=_FP4
+    ),
+    Release(
+        (11, 0),
+        (9, 25),
+        operators.TENSORRT_10_15,
+        f"{_GUIDE}: opset 9 to 25",
+        weak_typing=False,
+        other_types=_FP4,
     ),
 )
 DEFAULT_TENSORRT = (10, 3)  # JetPack 6.1 and 6.2

@@ -128,7 +128,8 @@ class View:
         if self.dtype(name) not in FLOATS:
             return None
         value = self.value(name)
-        return None if value is None else value.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN in a damaged file
+            return None if value is None else value.astype(np.float64)
 
     @cached_property
     def _inferred(self) -> tuple[dict[str, str], dict[str, tuple[int | None, ...]]]:
@@ -167,6 +168,17 @@ class View:
     def quantizers(self) -> list[Quantizer]:
         nodes = [n for n in self.nodes if n.op_type in (QUANTIZE, DEQUANTIZE)]
         return [self._quantizer(n) for n in nodes if len(n.input) >= 2 and n.output]
+
+    @cached_property
+    def distinct(self) -> list[Quantizer]:
+        """The quantizers without those that only reverse another one by the same constants."""
+        return [
+            q
+            for q in self.quantizers
+            if q.quantizes
+            or (first := self.by_output.get(q.data)) is None
+            or (q.scale, q.zero) != (first.scale, first.zero)
+        ]
 
     @cached_property
     def by_output(self) -> dict[str, Quantizer]:

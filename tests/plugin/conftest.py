@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import edgereid.data.layouts
 import edgereid.engines.open  # noqa: F401
 
 PERSONS, SHOTS = 40, 2
+save_network = runpy.run_path(str(Path(__file__).with_name("colours_network.py")))["save_network"]
 
 
 def _draw(folder: Path) -> None:
@@ -36,39 +38,15 @@ def _draw(folder: Path) -> None:
                 image.save(folder / subset / name.replace(".png", ".jpg"), quality=95)
 
 
-def _save_network(path: Path, damage: float = 0.0, seed: int = 0) -> None:
-    """Mean colours of 3 x 2 cells of a 24 x 16 crop, mixed by a matrix with noise in it."""
-    onnx = pytest.importorskip("onnx")
-    rng = np.random.default_rng(seed)
-    matrix = np.eye(18) + damage * rng.normal(size=(18, 18))
-    nodes = [
-        onnx.helper.make_node(
-            "AveragePool", ["images"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]
-        ),
-        onnx.helper.make_node("Flatten", ["cells"], ["flat"]),
-        onnx.helper.make_node("MatMul", ["flat", "matrix"], ["features"]),
-    ]
-    graph = onnx.helper.make_graph(
-        nodes,
-        "cells",
-        [onnx.helper.make_tensor_value_info("images", 1, ["N", 3, 24, 16])],
-        [onnx.helper.make_tensor_value_info("features", 1, ["N", 18])],
-        [onnx.numpy_helper.from_array(matrix.astype(np.float32), "matrix")],
-    )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    onnx.save(model, path)
-
-
 @pytest.fixture(scope="session")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """data/, reference.onnx, same.onnx, blind.onnx and slight.onnx."""
     folder = tmp_path_factory.mktemp("material")
     _draw(folder / "data")
-    _save_network(folder / "reference.onnx")
-    _save_network(folder / "same.onnx", 1e-4)
-    _save_network(folder / "slight.onnx", 0.03)
-    _save_network(folder / "blind.onnx", 3.0)
+    save_network(folder / "reference.onnx")
+    save_network(folder / "same.onnx", 1e-4)
+    save_network(folder / "slight.onnx", 0.03)
+    save_network(folder / "blind.onnx", 3.0)
     return folder
 
 
