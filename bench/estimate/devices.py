@@ -38,9 +38,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device in one power mode; ``board``: the same of a board at all its clocks. ``peaks``: MACs a second by precision, only of those it has;
-    ``tensor_cores``: the precisions that matrix units compute; ``bandwidth``: bytes a second;
-    ``watts``: the budget of the power mode; ``derived``: how a figure was worked out."""
+    """One device in one power mode; ``board``: the same of a board at all its clocks.
+
+    ``peaks``: MACs a second by precision, only of those it has; ``tensor_cores``: the precisions
+    that matrix units compute; ``bandwidth``: bytes a second; ``watts``: the largest budget the
+    maker states for the module; ``derived``: how a figure was worked out."""
 
     name: str
     board: str

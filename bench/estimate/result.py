@@ -14,7 +14,7 @@ SCHEMA = 1
 @dataclass(frozen=True, slots=True)
 class Predicted:
     """One precision at one batch size. ``ms`` a batch; the interval held the share ``coverage`` of
-    published figures that the fit had not seen; energy an image if the device draws its whole
+    published figures that the fit had not seen; energy an image if the device draws its largest
     budget; shares of the predicted time by what bounds it."""
 
     precision: str
@@ -24,7 +24,7 @@ class Predicted:
     high_ms: float
     coverage: float
     images_per_s: float
-    energy_mj_at_most: float
+    energy_mj: float
     compute_share: float
     memory_share: float
     launch_share: float
@@ -39,7 +39,7 @@ class Predicted:
             "predicted_interval_ms": [self.low_ms, self.high_ms],
             "interval_coverage": self.coverage,
             "predicted_images_per_s": self.images_per_s,
-            "predicted_energy_mj_per_image_at_most": self.energy_mj_at_most,
+            "predicted_energy_mj_per_image": self.energy_mj,
             "predicted_shares": {
                 "compute": self.compute_share,
                 "memory": self.memory_share,
@@ -68,6 +68,7 @@ class Estimate:
             "network": self.network,
             "device": self.device.name,
             "power_mode": self.device.power_mode,
+            "assumed_watts": self.device.watts,
             "layers": self.layers,
             "macs": self.macs,
             "rows": [row.to_json() for row in self.rows],

@@ -141,7 +141,7 @@ def _row(
         high_ms=1e3 * seconds * errors.factor,
         coverage=COVERAGE,
         images_per_s=batch / seconds,
-        energy_mj_at_most=1e3 * device.watts * seconds / batch,
+        energy_mj=1e3 * device.watts * seconds / batch,
         compute_share=raw.compute / raw.seconds,
         memory_share=raw.memory / raw.seconds,
         launch_share=raw.launch / raw.seconds,

@@ -15,7 +15,7 @@ from edgereid.evaluation.targets import PRECISION_NAMES
 
 COLUMNS = (
     "precision", "batch", "predicted ms", "90 % interval", "predicted images/s",
-    "mJ an image, at most", "compute %", "memory %", "launch %",
+    "predicted mJ an image", "compute %", "memory %", "launch %",
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def _row(row: Predicted) -> list[str]:
         milliseconds(row.ms),
         f"{milliseconds(row.low_ms)} to {milliseconds(row.high_ms)}",
         f"{row.images_per_s:,.0f}",
-        milliseconds(row.energy_mj_at_most),
+        milliseconds(row.energy_mj),
         *(percent(share) for share in shares),
     ]
 
@@ -57,8 +57,8 @@ def _notes(estimate: Estimate, known: Constants) -> Iterable[str]:
     if any(row.precision == "int8" for row in estimate.rows):
         yield "INT8 as if every convolution and matrix product ran in it: a bound, not a placement"
     yield (
-        f"energy as if the whole budget of {estimate.device.watts:g} W were drawn: the real one "
-        "is lower"
+        f"energy as if {estimate.device.watts:g} W were drawn, the largest budget stated: an upper "
+        "bound in modes that keep to it"
     )
     yield from estimate.notes
 

@@ -25,10 +25,13 @@ _GROWS = {
     "ReduceL2": "its sum of squares overflows above a norm of 256",
     "ReduceSumSquare": "its sum overflows above a norm of 256",
     "LpNormalization": "its sum of squares overflows above a norm of 256",
-    "Exp": "it overflows above 11.1",
-    "ReduceLogSumExp": "its sum of exponentials overflows above 11.1",
+    "Exp": "it overflows above 11.09",
+    "ReduceLogSumExp": "its sum of exponentials overflows above 11.09",
+}
+#: Operator -> what FP16 costs it, though it stays in range.
+_COARSE = {
     "Softmax": "its sum of exponentials loses digits",
-    "GridSample": "a grid in FP16 is off by up to 1/2048 of the image",
+    "GridSample": "a grid in FP16 has steps of 1/4096 of the image",
 }
 _BOUNDS = ("Clip", "Max", "Min")
 
@@ -40,9 +43,16 @@ def typed(view: View, target: Target) -> Iterator[Violation]:
             yield Violation(label(node), node.output[0], f"{node.op_type} in float16: {why}")
 
 
+def coarse(view: View, target: Target) -> Iterator[Violation]:
+    """Attention and crops are not typed float16."""
+    for node, why in _lossy(view):
+        if any(view.dtype(name) == "float16" for name in node.input):
+            yield Violation(label(node), node.output[0], f"{node.op_type} in float16: {why}")
+
+
 def keep(view: View, target: Target) -> Iterator[Violation]:
     """What the builder has to keep in FP32."""
-    for node, why in _growing(view):
+    for node, why in (*_growing(view), *_lossy(view)):
         if view.dtype(node.input[0]) in ("float", ""):
             yield Violation(label(node), node.output[0], f"{node.op_type}: {why}")
 
@@ -60,6 +70,13 @@ def _growing(view: View) -> Iterator[tuple[Any, str]]:
             yield node, "a square overflows above 256"
         elif node.op_type in _GROWS:
             yield node, _GROWS[node.op_type]
+
+
+def _lossy(view: View) -> Iterator[tuple[Any, str]]:
+    """Nodes that FP16 makes inaccurate, and why."""
+    for node in view.nodes:
+        if node.op_type in _COARSE and node.input and node.output:
+            yield node, _COARSE[node.op_type]
 
 
 def _power(view: View, node: Any) -> str:

@@ -54,9 +54,14 @@ GRAPH_RULES: tuple[Rule, ...] = (
         "TensorRT developer guide, dynamic shapes", tensorrt(WARNING, NOTE), graphs.dynamic_dims,
     ),
     Rule(
-        "fp16-overflow", "operators typed float16", "float32 for GeM, L2, softmax, crops",
+        "fp16-overflow", "powers, squares, norms typed float16", "float32 for GeM and L2",
         "cast to float32 before it and back behind it",
         "the largest number of FP16 is 65504", FP16, tensorrt(ERROR), fp16.typed,
+    ),
+    Rule(
+        "fp16-precision", "softmax and crops typed float16", "float32",
+        "cast to float32 before it and back behind it",
+        "FP16 has 11 bits: three digits", FP16, tensorrt(WARNING), fp16.coarse,
     ),
     Rule(
         "fp16-guard", "divisors typed float16", "a lower bound above 0",
@@ -69,7 +74,8 @@ GRAPH_RULES: tuple[Rule, ...] = (
         tensorrt(WARNING), fp16.large_constant,
     ),
     Rule(
-        "fp16-keep", "operators that overflow where the builder chooses FP16", "FP32 by constraint",
+        "fp16-keep", "powers, norms, softmax, crops where the builder chooses FP16",
+        "FP32 by constraint",
         "set their precision to FP32 when the engine is built",
         "the largest number of FP16 is 65504", FP16, tensorrt(NOTE), fp16.keep,
     ),

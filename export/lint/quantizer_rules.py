@@ -90,8 +90,7 @@ QUANTIZER_RULES: tuple[Rule, ...] = (
     Rule(
         "weight-saturation", "share of weights at the end of the grid", "at most 5 %",
         "take a larger scale (the maximum), or scales per channel",
-        "what is cut off is lost", "the ends of a grid hold all that lies beyond",
-        everywhere(WARNING), weights.weight_saturation,
+        "what is cut off is lost", STANDARD, everywhere(WARNING), weights.weight_saturation,
     ),
     Rule(
         "weight-levels", "levels that channels use", "at least 16 of 127 in half of them",

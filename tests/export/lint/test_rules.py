@@ -309,6 +309,11 @@ CASES = [
          lambda n: after(n, lambda s, x: norm(s, x, 1e-3))),
     Case("fp16-overflow", "a square",
          lambda n: after(n, lambda s, x: s.op("Mul", x, x), dtype=FP16), conv),
+    Case("fp16-precision", "Softmax in float16",
+         lambda n: after(n, lambda s, x: s.op("Softmax", x), dtype=FP16),
+         lambda n: after(n, lambda s, x: s.op("Softmax", x))),
+    Case("fp16-keep", "GridSample: a grid",
+         lambda n: after(n, lambda s, x: s.op("GridSample", x, x), shape=("b", 8, 8, 2)), conv),
     Case("fp16-guard", "lower bound is 0",
          lambda n: after(n, lambda s, x: norm(s, x, HALF(1e-12)), dtype=FP16),
          lambda n: after(n, lambda s, x: norm(s, x, HALF(1e-3)), dtype=FP16)),
@@ -362,3 +367,45 @@ def test_a_finding_names_the_node_and_the_tensor(sketch: Any) -> None:
     assert [(f.node, f.tensor) for f in found if f.rule == "zero-point"] == [
         ("QuantizeLinear0", "images")
     ], "once a pair"
+
+
+def test_operators_inside_graphs_of_nodes_are_checked_too(sketch: Any) -> None:
+    from onnx import TensorProto, helper
+
+    inner = helper.make_node("Det", ["images"], ["det"], name="inner")
+    value = helper.make_tensor_value_info("det", TensorProto.FLOAT, None)
+    s = sketch()
+    branch = helper.make_graph([inner], "branch", [], [value])
+    condition = s.const(np.bool_(True))
+    model = s.model(s.op("If", condition, then_branch=branch, else_branch=branch))
+    found = lint(model, choose("tensorrt")).findings
+    assert [(f.rule, f.node, f.got) for f in found] == [("operator", "inner", "Det")] * 2
+
+
+def test_a_function_of_the_model_itself_is_looked_into(sketch: Any) -> None:
+    from onnx import helper
+
+    s = sketch()
+    s.opsets.append(("own", 1))
+    model = s.model(s.op("Twice", "images", domain="own"))
+    body = [helper.make_node("Det", ["x"], ["y"], name="in the function")]
+    opsets = [helper.make_opsetid("", 17)]
+    model.functions.append(helper.make_function("own", "Twice", ["x"], ["y"], body, opsets))
+    found = lint(model, choose("tensorrt")).findings
+    assert [(f.rule, f.node) for f in found] == [("operator", "in the function")]
+
+
+def test_gem_and_the_l2_norm_are_named_for_whoever_builds_with_fp16(sketch: Any) -> None:
+    """GeM: (mean of max(x, 1e-6)^3)^(1/3), then x / max(|x|, 1e-12)."""
+    s = sketch()
+    cube = s.op("Pow", s.op("Clip", "images", s.const(1e-6)), s.const(3.0))
+    mean = s.op("ReduceMean", cube, axes=[2, 3], keepdims=0)
+    pooled = s.op("Pow", mean, s.const(1 / 3))
+    found = lint(s.model(norm(s, pooled, 1e-12)), choose("tensorrt")).findings
+    assert {f.severity for f in found} == {"note"}
+    assert {(f.rule, f.node) for f in found} == {
+        ("fp16-keep", "Pow1"),
+        ("fp16-keep", "ReduceL24"),
+        ("fp16-small", "Clip0"),
+        ("fp16-small", "Clip5"),
+    }
