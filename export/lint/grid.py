@@ -53,9 +53,7 @@ def weight_type(view: View, target: Target) -> Iterator[Violation]:
     yield from _types(view, "weight", target.weight_types, target)
 
 
-def _types(
-    view: View, role: str, allowed: tuple[str, ...], target: Target
-) -> Iterator[Violation]:
+def _types(view: View, role: str, allowed: tuple[str, ...], target: Target) -> Iterator[Violation]:
     for q in _of(view, role):
         if q.dtype and q.dtype not in (*allowed, *target.release.other_types):
             given = "" if q.zero else " (as the standard has it without a zero point)"
