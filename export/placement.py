@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,15 +25,16 @@ class Placement:
     int8_share: float  # share of the multiply-adds in 8 bits, 0 to 1
 
 
-def place(graph: Graph, policy: PlacementPolicy) -> Placement:
-    """Apply ``policy``. Tensors come in the order of the graph."""
+def place(graph: Graph, policy: PlacementPolicy, keep: Collection[str] = ()) -> Placement:
+    """Apply ``policy``; the nodes named in ``keep`` stay float whatever it says. Tensors come in
+    the order of the graph."""
     reasons = {}
     chosen: set[str] = set()
     weights: dict[str, int] = {}
     for node in graph.nodes:
         if node.op_type not in _ARITHMETIC:
             continue
-        why = _excluded(node, graph, policy)
+        why = "kept in float by choice" if node.name in keep else _excluded(node, graph, policy)
         if why:
             reasons[node.name] = why
         else:

@@ -8,6 +8,7 @@ the file shrinks; biases stay float32.
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,11 @@ from edgereid.export.policy import PlacementPolicy
 MIN_OPSET = 13  # the first with scales per channel
 
 
-def quantize(model: Any, table: CalibrationTable, policy: PlacementPolicy) -> tuple[Any, Placement]:
-    """A quantised copy of an onnx.ModelProto, and what was placed where.
+def quantize(
+    model: Any, table: CalibrationTable, policy: PlacementPolicy, keep: Collection[str] = ()
+) -> tuple[Any, Placement]:
+    """A quantised copy of an onnx.ModelProto, and what was placed where; the nodes named in
+    ``keep`` stay float.
 
     Raises InputError when the model's operator set is too old or the table is not of this model.
     """
@@ -33,7 +37,7 @@ def quantize(model: Any, table: CalibrationTable, policy: PlacementPolicy) -> tu
         raise InputError(
             f"the ONNX model has operator set {graph.opset}; scales per channel need {MIN_OPSET}."
         )
-    placement = place(graph, policy)
+    placement = place(graph, policy, keep)
     writer = _Writer(graph)
     for name, axis in placement.weights.items():
         writer.weight(name, axis)
