@@ -27,6 +27,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
         "profile/",
         "engines/eager.py",
         "export/torch_onnx.py",
+        "export/registered.py",
         "evaluation/shard.py",
         "show/activation.py",
     ),
@@ -37,7 +38,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "onnxscript": ("export/torch_onnx.py",),
     "onnxruntime": (
         "engines/onnxruntime.py",
-        "calibration/collect.py",
+        "calibration/session.py",
         "bench/roofline/onnxruntime_layers.py",
     ),
     "openvino": (
@@ -71,9 +72,12 @@ LAYERS: dict[str, set[str]] = {
     "export": BASE | MIDDLE | {"models", "calibration", "evaluation"},
     "bench": BASE | MIDDLE | {"evaluation"},
     "show": BASE | MIDDLE | {"evaluation"},
+    # the search for precisions measures (bench) what it has quantised (export)
+    "search": BASE | MIDDLE | {"evaluation", "calibration", "export", "bench"},
     "cli": BASE
     | MIDDLE
-    | {"train", "profile", "export", "calibration", "bench", "models", "evaluation", "show"},
+    | {"train", "profile", "export", "calibration", "bench", "models", "evaluation", "show"}
+    | {"search"},
     "pytest_plugin": BASE | {"bench", "data"},
     "__main__": {"cli"},
     "": set(),  # edgereid/__init__.py
