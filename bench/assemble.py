@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 
 from edgereid.bench.bootstrap import Drop, paired_drop
 from edgereid.bench.latency import Samples
@@ -68,7 +69,7 @@ def rows_of(
                 load_ms=o.load_ms,
                 first_run_ms=o.first_run_ms,
                 resident_growth_bytes=o.resident_growth_bytes,
-                details=info.details,
+                details=deepcopy(info.details),  # as it is now: an engine may keep it up to date
                 latency=_latencies(o.key, reference, engines),
                 end_to_end=_latencies(o.key, reference, end_to_end),
                 accuracy=accuracies.get(o.key),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgereid.bench.latency import REACHED_TIME_LIMIT
+from edgereid.bench.phases import phase_notes
 from edgereid.bench.result import BenchResult, Latency
 from edgereid.bench.stats import TAIL_PERCENTILES, UNSTABLE_CV, samples_needed
 from edgereid.bench.wording import listing
@@ -123,6 +124,7 @@ def notes(result: BenchResult) -> list[str]:
         *_missing_percentiles(result),
         *_unstable(result),
         *_precisions(result),
+        *phase_notes(result.rows),
         *_accuracy(result),
         *_mirrored(result),
         *([f"inputs: {result.inputs}"] if result.dataset is None else []),

@@ -64,7 +64,7 @@ def _open(candidate: Candidate, options: EngineOptions, opener: Opener, stack: E
     """Open, and run once on noise: a runtime may fail only then."""
     before = resident_bytes()
     start = time.perf_counter_ns()
-    chosen = EngineOptions(options.threads, candidate.precision, options.trust)
+    chosen = replace(options, precision=candidate.precision)
     engine = stack.enter_context(opener(candidate.path, chosen, candidate.runtime))
     load_ns = time.perf_counter_ns() - start
     if candidate.precision is not None and engine.info.precision != candidate.precision:

@@ -17,6 +17,7 @@ from edgereid.bench.latency import Clock
 from edgereid.bench.machine import machine, state, state_warnings
 from edgereid.bench.opening import Opened, Opener, open_all, open_with_runtime, reference_of
 from edgereid.bench.options import BenchOptions
+from edgereid.bench.phases import measure_phases, with_phases
 from edgereid.bench.process import peak_resident_bytes
 from edgereid.bench.result import Accuracy, BenchResult, Dataset
 from edgereid.bench.scenarios.queue import Wait, wait_until
@@ -59,7 +60,8 @@ def run_bench(
             energy = measure_energies(opened, options.batches, dataset, options.latency.seed)
         after = state()
         accuracies = _accuracies(opened, dataset, options.accuracy_batch)
-        rows = rows_of(opened, timed, accuracies, described)
+        phases = measure_phases(opened, options.batches, dataset, options.latency.seed)
+        rows = with_phases(rows_of(opened, timed, accuracies, described), phases)
         host = machine()
     return BenchResult(
         edgereid=__version__,

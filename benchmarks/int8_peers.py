@@ -26,6 +26,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -358,8 +359,9 @@ def main() -> None:
     paths = choose_images(args.data, args.images).paths
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        # a copy, as tools have been seen to write over their input
         setting = Setting(
-            model,
+            Path(shutil.copy(model, folder)),
             preprocessing,
             open_dataset(args.data),
             load_batch(paths, preprocessing),

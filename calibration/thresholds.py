@@ -19,20 +19,23 @@ from edgereid.calibration.scheme import Range, Scheme
 from edgereid.errors import InputError, UsageError
 
 PERCENTILE = 99.99
+#: The method of each tensor is chosen by the error at the output: ``edgereid.calibration.auto``.
+AUTO = "auto"
 _ENTROPY_STEP = 8  # bins between two candidates: 0.4 % of the range
 _MSE_CANDIDATES = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How to choose: ``method`` of METHODS, and ``percentile`` (50 to 100) for that method."""
+    """How to choose: ``method`` of METHODS or AUTO, ``percentile`` (50 to 100) for that method."""
 
     method: str = "mse"
     percentile: float = PERCENTILE
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UsageError(f"unknown method {self.method!r}: {', '.join(METHODS)}.")
+        if self.method not in (*METHODS, AUTO):
+            known = ", ".join((*METHODS, AUTO))
+            raise UsageError(f"unknown method {self.method!r}: {known}.")
         if not 50.0 < self.percentile <= 100.0:
             raise UsageError(f"percentile {self.percentile}: above 50 and at most 100 is allowed.")
 
@@ -41,8 +44,10 @@ def threshold(histogram: Histogram, decision: Decision, scheme: Scheme) -> Range
     """The range of the real values that ``scheme``'s grid should cover for this tensor.
 
     Raises InputError on an empty histogram, UsageError for a grid without negative numbers on a
-    tensor that has some.
+    tensor that has some, and for AUTO, which no histogram alone can decide.
     """
+    if decision.method == AUTO:
+        raise UsageError(f"method {AUTO} compares embeddings: it needs the network and images.")
     if histogram.count == 0:
         raise InputError(f"tensor {histogram.name!r} was never seen: calibrate on some images.")
     if scheme.symmetric and scheme.qmin == 0 and histogram.low < 0:
@@ -63,6 +68,16 @@ def _within(h: Histogram, low: float, high: float) -> Range:
 def minmax(h: Histogram, decision: Decision, scheme: Scheme) -> Range:
     """All that was seen."""
     return _observed(h)
+
+
+def average(h: Histogram, decision: Decision, scheme: Scheme) -> Range:
+    """From the mean of the images' minima to the mean of their maxima.
+
+    The moving average of min-max observers depends on the order of the images and on the size of
+    the batches; this mean over single images is what it tends to, and depends on neither.
+    """
+    low, high = h.mean_extremes
+    return _within(h, min(low, 0.0), max(high, 0.0))
 
 
 def percentile(h: Histogram, decision: Decision, scheme: Scheme) -> Range:
@@ -151,6 +166,7 @@ def mse(h: Histogram, decision: Decision, scheme: Scheme) -> Range:
 
 METHODS: dict[str, Callable[[Histogram, Decision, Scheme], Range]] = {
     "minmax": minmax,
+    "average": average,
     "percentile": percentile,
     "entropy": entropy,
     "mse": mse,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgereid.bundle import BundleFile, describe_file
+from edgereid.calibration import auto
 from edgereid.calibration.collect import collect
+from edgereid.calibration.sample import Sample
 from edgereid.calibration.table import CalibrationTable, decide
-from edgereid.calibration.thresholds import Decision
+from edgereid.calibration.thresholds import AUTO, Decision
 from edgereid.engines.base import EngineOptions
+from edgereid.engines.hints import FLOAT_PRECISION
 from edgereid.engines.open import open_engine
 from edgereid.export.checks import measure_agreement
 from edgereid.export.graph import Graph
 from edgereid.export.openvino_ir import write_ir
+from edgereid.export.origin import MODEL_FILE
 from edgereid.export.placement import place, schemes_needed
 from edgereid.export.policy import POLICIES
-from edgereid.export.qdq import quantize
+from edgereid.export.repair.mended import quantize_stored
 from edgereid.files import write_bytes
 
 CALIBRATION_FILE = "calibration.json"
+Written = tuple[Path, tuple[BundleFile, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,20 @@ class Int8Engine:
     report: Mapping[str, Any]
 
 
+#: What ``export_bundle`` has an engine built by: target, directory with ``model.onnx``, table,
+#: crops and the float network's features of them, threads.
+EngineBuilder = Callable[
+    [str, Path, CalibrationTable, NDArray[np.float32], NDArray[np.float32], int], Int8Engine
+]
+
+
+def load_graph(path: Path) -> Graph:
+    """The graph of an ONNX file that this program wrote or checked."""
+    import onnx
+
+    return Graph(onnx.load(str(path)))
+
+
 def calibrate(
     float_path: Path,
     batches: Iterable[NDArray[np.float32]],
@@ -46,14 +65,16 @@ def calibrate(
     threads: int,
 ) -> CalibrationTable:
     """Run the float network over ``batches`` and decide the ranges that ``targets`` need."""
-    import onnx
-
-    graph = Graph(onnx.load(str(float_path)))
+    graph = load_graph(float_path)
     policies = tuple(POLICIES[t] for t in targets)
     tensors = {source for p in policies for source in place(graph, p).activations.values()}
-    histograms = collect(float_path, batches, tensors, threads=threads)
+    sample = Sample(auto.IMAGES if decision.method == AUTO else 0)
+    histograms = collect(float_path, sample.passing(batches), tensors, threads=threads)
     nonnegative = {name: h.low >= 0.0 for name, h in histograms.items()}
     schemes = schemes_needed(graph, policies, nonnegative)
+    if decision.method == AUTO:
+        seen, images = histograms.values(), sample.images()
+        return auto.decide_by_output(float_path, seen, schemes, images, provenance, threads)
     return decide(histograms.values(), schemes, decision, provenance)
 
 
@@ -70,48 +91,96 @@ def build_engine(
     ``reference`` (N, D) are the float network's features of ``images``. Raises InputError when the
     engine gives NaN, has collapsed or depends on the batch.
     """
-    import onnx
+    engine = write_int8(target, directory, table)
+    checks = check_engine(directory / engine.name, images, reference, threads)
+    return replace(engine, report={**checks, **engine.report})
 
-    model, placement = quantize(onnx.load(str(directory / "model.onnx")), table, POLICIES[target])
-    path, files = _WRITERS[target](directory, model.SerializeToString(deterministic=True))
+
+def write_int8(
+    target: str,
+    directory: Path,
+    table: CalibrationTable,
+    keep: Collection[str] = (),
+    arithmetic: str = "f32",
+) -> Int8Engine:
+    """Write the engine of ``target`` beside ``model.onnx``, unchecked. The nodes in ``keep`` stay
+    float; ``arithmetic``: what float layers run in."""
+    model = load_graph(directory / MODEL_FILE).model
+    model, placement = quantize_stored(directory, target, model, table, POLICIES[target], keep)
+    path, files = write_quantized(target, directory, model, arithmetic)
+    report = {
+        "int8_share_of_macs": round(placement.int8_share, 6),
+        "float_layers": dict(placement.reasons),
+    }
+    precision = {n: arithmetic if p == "f32" else p for n, p in placement.precision.items()}
+    return Int8Engine(path.name, files, precision, report)
+
+
+def write_float(target: str, directory: Path, arithmetic: str) -> Int8Engine:
+    """The float network of ``directory`` as ``target`` takes it, unchecked: ``model.onnx`` itself,
+    and no further file, where that is enough."""
+    path = directory / MODEL_FILE
+    graph = load_graph(path)
+    precision = {node.name: arithmetic for node in graph.nodes}
+    files: tuple[BundleFile, ...] = ()
+    if target != "onnxruntime" or arithmetic != "f32":
+        path, files = _WRITERS[target](directory, _stating(graph.model, arithmetic), arithmetic)
+    return Int8Engine(path.name, files, precision, {"int8_share_of_macs": 0.0})
+
+
+def check_engine(
+    path: Path, images: NDArray[np.float32], reference: NDArray[np.float32], threads: int
+) -> dict[str, Any]:
+    """Agreement with the float network, as the manifest has it; raises InputError on a collapse."""
     with open_engine(path, EngineOptions(threads=threads)) as engine:
         agreement = measure_agreement(engine.run, images, reference)
         ran_in = engine.info.runtime
     agreement.require(path.name)
-    report = {
+    return {
         **{key: round(value, 6) for key, value in agreement.to_json().items()},
-        "int8_share_of_macs": round(placement.int8_share, 6),
-        "float_layers": dict(placement.reasons),
         "checked_in": ran_in,
     }
-    return Int8Engine(path.name, files, placement.precision, report)
 
 
-def _write_onnxruntime(directory: Path, model: bytes) -> tuple[Path, tuple[BundleFile, ...]]:
+def write_quantized(target: str, directory: Path, model: Any, arithmetic: str = "f32") -> Written:
+    """Write a Q/DQ onnx.ModelProto as ``target`` takes it; its float layers run in ``arithmetic``
+    unless who opens it says otherwise."""
+    return _WRITERS[target](directory, _stating(model, arithmetic), "int8")
+
+
+def _stating(model: Any, arithmetic: str) -> bytes:
+    """The model's bytes; it says what its float layers run in when that is not f32."""
+    if arithmetic != "f32":
+        model.metadata_props.add(key=FLOAT_PRECISION, value=arithmetic)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def _write_onnxruntime(directory: Path, model: bytes, precision: str) -> Written:
     path = directory / "engine.onnx"
     write_bytes(path, model)
-    return path, (describe_file(path, "engine", "onnxruntime", "int8"),)
+    return path, (describe_file(path, "engine", "onnxruntime", precision),)
 
 
-def _write_openvino(directory: Path, model: bytes) -> tuple[Path, tuple[BundleFile, ...]]:
+def _write_openvino(directory: Path, model: bytes, precision: str) -> Written:
     source, path = directory / "openvino.onnx", directory / "engine.xml"
     write_bytes(source, model)
     write_ir(source, path)
     source.unlink()
     return path, (
-        describe_file(path, "engine", "openvino", "int8"),
+        describe_file(path, "engine", "openvino", precision),
         describe_file(path.with_suffix(".bin"), "data"),
     )
 
 
-def _write_tensorrt(directory: Path, model: bytes) -> tuple[Path, tuple[BundleFile, ...]]:
+def _write_tensorrt(directory: Path, model: bytes, precision: str) -> Written:
     """The model that a TensorRT builder takes; ONNX Runtime stands in for it in the checks."""
     path = directory / "tensorrt.onnx"
     write_bytes(path, model)
-    return path, (describe_file(path, "data", precision="int8"),)
+    return path, (describe_file(path, "data", precision=precision),)
 
 
-_Writer = Callable[[Path, bytes], tuple[Path, tuple[BundleFile, ...]]]
+_Writer = Callable[[Path, bytes, str], Written]
 _WRITERS: dict[str, _Writer] = {
     "onnxruntime": _write_onnxruntime,
     "openvino": _write_openvino,

@@ -1,4 +1,4 @@
-"""From a network's name to a bundle: float ONNX, parity, calibration, Q/DQ, engines, manifest.
+"""From a network, or an ONNX file, to a bundle: parity, calibration, Q/DQ, engines, manifest.
 
 Everything is written into a directory beside the target, which takes the target's name at the end:
 what fails leaves nothing behind.
@@ -6,11 +6,7 @@ what fails leaves nothing behind.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
-import platform
-import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +14,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 import edgereid
-from edgereid.bundle import Bundle, BundleFile, Manifest, describe_file, write_manifest
+from edgereid.bundle import (
+    Bundle,
+    BundleFile,
+    Manifest,
+    describe_file,
+    total_bytes,
+    write_manifest,
+)
 from edgereid.calibration.collect import BATCH
 from edgereid.calibration.images import CalibrationImages, digest
+from edgereid.calibration.table import CalibrationTable
 from edgereid.calibration.thresholds import Decision
 from edgereid.cpus import usable_cpus
 from edgereid.engines.base import EngineOptions
 from edgereid.engines.open import open_engine
-from edgereid.export.checks import require_varied
-from edgereid.export.int8 import CALIBRATION_FILE, Int8Engine, build_engine, calibrate
+from edgereid.errors import InputError
+from edgereid.export.checks import LARGE, CollapseError
+from edgereid.export.collapse import collapse_begins
+from edgereid.export.int8 import (
+    CALIBRATION_FILE,
+    EngineBuilder,
+    Int8Engine,
+    build_engine,
+    calibrate,
+)
 from edgereid.export.openvino_ir import write_ir
 from edgereid.export.options import ExportOptions
-from edgereid.export.parity import Parity, measure_parity
-from edgereid.export.sources import training_images, weights_file
+from edgereid.export.origin import MODEL_FILE, Origin, Written
+from edgereid.export.parity import Parity, in_batches, measure_parity
+from edgereid.export.policy import POLICIES
+from edgereid.export.repair.files import equalizing, mending
+from edgereid.export.repair.mended import quantize_stored
+from edgereid.export.sources import training_images
 from edgereid.export.targets import choose_targets
+from edgereid.export.versions import versions
 from edgereid.files import atomic_directory, sha256
 from edgereid.images import Preprocessing, iter_batches, load_batch
 from edgereid.manifest import MANIFEST
 from edgereid.progress import note, progress
 
 CROPS = 32  # compared between the network and its engines
-_PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy", "pillow")
+CHECKED = 128  # on which a quantised engine is judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,93 +65,97 @@ class _Job:
     options: ExportOptions
     targets: tuple[str, ...]
     why: str
-    weights: Path
+    origin: Origin
     images: CalibrationImages
     directory: Path
     threads: int
+    build: EngineBuilder
 
     @property
     def model(self) -> Path:
-        return self.directory / "model.onnx"
+        return self.directory / MODEL_FILE
+
+    @property
+    def checked(self) -> tuple[Path, ...]:
+        """Crops that the network was not calibrated on, where there are enough."""
+        spare = self.images.paths[self.options.images :]
+        return (spare if len(spare) >= CROPS else self.images.paths)[:CHECKED]
 
 
 @dataclass(frozen=True, slots=True)
 class _Float:
-    """The float network as exported, and its own features of the crops it was compared on.
-    ``crop``: how it crops its regions, None: it has none."""
+    """The float network as exported, and the crops it was compared on."""
 
     preprocessing: Preprocessing
-    crop: str | None
+    written: Written
     files: tuple[BundleFile, ...]
     parity: dict[str, Parity]
     crops: NDArray[np.float32]
-    reference: NDArray[np.float32]
+
+    @property
+    def reference(self) -> NDArray[np.float32]:
+        return self.written.reference
 
 
-def export_bundle(options: ExportOptions) -> Bundle:
-    """Export a network and return the bundle, opened.
+def export_bundle(options: ExportOptions, build: EngineBuilder = build_engine) -> Bundle:
+    """Export a network and return the bundle, opened; ``build`` makes the INT8 engines.
 
-    Raises UsageError, InputError (parity, collapse, unusable images or weights),
+    Raises UsageError, InputError (parity, collapse, unusable images, weights or ONNX file),
     MissingRuntimeError and StorageError; ``options.out`` is then as it was.
     """
-    from edgereid.export import torch_onnx
-    from edgereid.models import registry
-
-    registry.entry(options.network)
-    if options.crop is not None:
-        torch_onnx.require_cropping(options.network)
-    targets, why = choose_targets(options.target, options.int8)
     decision = Decision(options.method, options.percentile)
-    weights = weights_file(options)
+    origin = _origin(options)
+    targets, why = choose_targets(options.target, options.int8)
     threads = options.threads or usable_cpus()
+    origin = equalizing(origin, options, targets, threads)
     count = max(options.images, CROPS) if options.int8 else CROPS
+    spare = CHECKED if options.int8 else 0
     with atomic_directory(options.out, overwrite=options.overwrite, marker=MANIFEST) as directory:
         note(why)
-        with training_images(options, count) as images:
-            job = _Job(options, targets, why, weights, images, directory, threads)
+        with training_images(options, count, spare) as images:
+            mend = mending(build, options.repairs, images.paths[: options.images])
+            job = _Job(options, targets, why, origin, images, directory, threads, mend)
             base = _export_float(job)
             engines = _export_int8(job, base, decision) if options.int8 else ()
         write_manifest(directory, _manifest(job, base, engines))
     return Bundle.open(options.out)
 
 
-def _export_float(job: _Job) -> _Float:
-    """Write weights, ``model.onnx`` and, where OpenVINO was named, a float IR; compare all."""
-    from edgereid.export import torch_onnx
+def _origin(options: ExportOptions) -> Origin:
+    if options.onnx_file is not None:
+        from edgereid.export.incoming.network import Incoming
 
-    options = job.options
-    network, preprocessing = torch_onnx.load_network(options.network, job.weights, options.crop)
-    weights = job.directory / "weights.safetensors"
-    shutil.copyfile(job.weights, weights)
+        return Incoming(options.onnx_file, options.incoming, options.threads or usable_cpus())
+    from edgereid.export.registered import Registered
+
+    return Registered(options)
+
+
+def _export_float(job: _Job) -> _Float:
+    """Write ``model.onnx`` and, where OpenVINO was named, a float IR; compare all."""
+    options, preprocessing = job.options, job.origin.preprocessing
     crops = load_batch(job.images.paths[:CROPS], preprocessing)
-    reference = torch_onnx.reference_features(network, crops)
-    require_varied(reference, f"{options.network} with {job.weights.name}")
-    note(f"{options.network}: writing ONNX")
-    torch_onnx.export_onnx(network, (preprocessing.height, preprocessing.width), job.model)
-    files = [
-        describe_file(weights, "weights"),
-        describe_file(job.model, "float", "onnxruntime", "f32"),
-    ]
+    written = job.origin.write(job.directory, crops)
+    files = [*written.files, describe_file(job.model, "float", "onnxruntime", "f32")]
     engines = [job.model]
     if not options.int8 and options.target == "openvino":
         engines.append(job.directory / "engine.xml")
         write_ir(job.model, engines[-1])
         files.append(describe_file(engines[-1], "engine", "openvino", "f32"))
         files.append(describe_file(engines[-1].with_suffix(".bin"), "data"))
-    parity = {p.name: _compare(p, crops, reference, job.threads) for p in engines}
-    crop = network.crop if isinstance(network, torch_onnx.Cropping) else None
-    return _Float(preprocessing, crop, tuple(files), parity, crops, reference)
+    parity = {p.name: _compare(job, p, crops, written.reference) for p in engines}
+    return _Float(preprocessing, written, tuple(files), parity, crops)
 
 
 def _compare(
-    path: Path, crops: NDArray[np.float32], reference: NDArray[np.float32], threads: int
+    job: _Job, path: Path, crops: NDArray[np.float32], reference: NDArray[np.float32]
 ) -> Parity:
-    with open_engine(path, EngineOptions(threads=threads)) as engine:
+    with open_engine(path, EngineOptions(threads=job.threads)) as engine:
         parity = measure_parity(engine.run, crops, reference)
     parity.require(path.name)
     note(
-        f"parity of {path.name} with PyTorch: cosine {parity.cosine:.6f}, largest difference "
-        f"{parity.difference:.1e} over batches {', '.join(map(str, parity.batches))}"
+        f"parity of {path.name} with {job.origin.peer}: cosine {parity.cosine:.6f}, largest "
+        f"difference {parity.difference:.1e} over batches {', '.join(map(str, parity.batches))}"
     )
     return parity
 
@@ -158,15 +179,42 @@ def _export_int8(job: _Job, base: _Float, decision: Decision) -> tuple[Int8Engin
     }
     table = calibrate(job.model, batches, job.targets, decision, provenance, job.threads)
     table.save(job.directory / CALIBRATION_FILE)
+    crops = load_batch(job.checked, base.preprocessing)
+    with open_engine(job.model, EngineOptions(threads=job.threads)) as engine:
+        reference = in_batches(engine.run, crops, LARGE)
     engines = []
     for target in job.targets:
-        engine = build_engine(target, job.directory, table, base.crops, base.reference, job.threads)
-        engines.append(engine)
+        made = _build(job, target, table, crops, reference)
+        engines.append(made)
         note(
-            f"{engine.name}: {engine.report['int8_share_of_macs']:.1%} of the arithmetic in INT8, "
-            f"centred cosine to float {engine.report['centred_cosine']:.4f}"
+            f"{made.name}: {made.report['int8_share_of_macs']:.1%} of the arithmetic in INT8, "
+            f"centred cosine to float {made.report['centred_cosine']:.4f}, "
+            f"{made.report['certified']:.0%} of {made.report['crops']} crops certainly keep their "
+            "best match"
         )
     return tuple(engines)
+
+
+def _build(
+    job: _Job,
+    target: str,
+    table: CalibrationTable,
+    crops: NDArray[np.float32],
+    reference: NDArray[np.float32],
+) -> Int8Engine:
+    """An engine, checked; where it has collapsed the InputError names the layer."""
+    try:
+        made = job.build(target, job.directory, table, crops, reference, job.threads)
+    except CollapseError as error:
+        import onnx
+
+        model = onnx.load(str(job.model))
+        quantised, _ = quantize_stored(job.directory, target, model, table, POLICIES[target])
+        where = collapse_begins(model, quantised, crops, job.threads)
+        raise InputError(f"{str(error).rstrip('.')}; {where}.") from error
+    size = total_bytes(made.files) or job.model.stat().st_size  # none: model.onnx itself
+    share = round(size / job.model.stat().st_size, 6)
+    return replace(made, report={**made.report, "bytes": size, "share_of_float_bytes": share})
 
 
 def _manifest(job: _Job, base: _Float, engines: tuple[Int8Engine, ...]) -> Manifest:
@@ -174,18 +222,12 @@ def _manifest(job: _Job, base: _Float, engines: tuple[Int8Engine, ...]) -> Manif
     provenance: dict[str, Any] = {
         "edgereid": edgereid.__version__,
         "command": list(options.command),
-        "versions": {"python": platform.python_version(), **_versions()},
-        "weights": {
-            "file": job.weights.name,
-            "sha256": sha256(job.weights),
-            "shipped": options.weights is None,
-        },
+        "versions": versions(),
+        **base.written.provenance,
         "parity": {name: parity.to_json() for name, parity in base.parity.items()},
         "parity_images": {"source": job.images.source, "number": len(base.crops)},
         "targets": job.why,
     }
-    if base.crop is not None:
-        provenance["crop"] = base.crop
     files = [*base.files, *(file for engine in engines for file in engine.files)]
     if options.int8:
         files.append(describe_file(job.directory / CALIBRATION_FILE, "calibration"))
@@ -196,10 +238,11 @@ def _manifest(job: _Job, base: _Float, engines: tuple[Int8Engine, ...]) -> Manif
             "method": options.method,
             "percentile": options.percentile if options.method == "percentile" else None,
             "seed": options.seed,
+            "checked_on": "others" if job.checked[0] != job.images.paths[0] else "the same images",
         }
         provenance["int8"] = {engine.name: dict(engine.report) for engine in engines}
     return Manifest(
-        network=options.network,
+        network=job.origin.name,
         feature_size=base.reference.shape[1],
         preprocessing=base.preprocessing,
         files=tuple(files),
@@ -208,11 +251,3 @@ def _manifest(job: _Job, base: _Float, engines: tuple[Int8Engine, ...]) -> Manif
         provenance=provenance,
         flip=options.flip,
     )
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found

@@ -12,6 +12,7 @@ from edgereid.export.policy import PlacementPolicy
 
 _ARITHMETIC = ("Conv", "Gemm", "MatMul")
 _RECTIFIERS = ("Relu", "Clip")
+KEPT = "kept in float by choice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +27,28 @@ class Placement:
 
 
 def place(graph: Graph, policy: PlacementPolicy, keep: Collection[str] = ()) -> Placement:
-    """Apply ``policy``; the nodes named in ``keep`` stay float whatever it says. Tensors come in
-    the order of the graph."""
+    """Apply ``policy``; the nodes named in ``keep`` stay float, weights and all, whatever it says.
+
+    What is quantised with some ``keep`` is quantised with less of it, on the same ranges: one
+    calibration table serves every choice. Tensors come in the order of the graph."""
     reasons = {}
     chosen: set[str] = set()
     weights: dict[str, int] = {}
     for node in graph.nodes:
         if node.op_type not in _ARITHMETIC:
             continue
-        why = "kept in float by choice" if node.name in keep else _excluded(node, graph, policy)
+        why = KEPT if node.name in keep else _excluded(node, graph, policy)
         if why:
             reasons[node.name] = why
         else:
             chosen.add(node.input[0])
-        if _is_weight(node, graph) and (not why or node.op_type in policy.weight_only):
-            weights[node.input[1]] = _output_axis(node)
-    _add_residuals(graph, policy, chosen)
-    shared = _add_pools(graph, policy, chosen)
+        if not why or (why != KEPT and node.op_type in policy.weight_only):
+            if _is_weight(node, graph):
+                weights[node.input[1]] = _output_axis(node)
+    _add_residuals(graph, policy, chosen, keep)
+    _add_pools(graph, policy, chosen)
     _add_outputs(graph, policy, chosen, weights)
+    shared = _shared_grids(graph, policy, chosen)
     order = [graph.input, *(name for node in graph.nodes for name in node.output)]
     activations = {name: shared.get(name, name) for name in order if name in chosen}
     precision = _precision(graph, activations, weights)
@@ -88,27 +93,38 @@ def _excluded(node: Any, graph: Graph, policy: PlacementPolicy) -> str:
     return ""
 
 
-def _add_residuals(graph: Graph, policy: PlacementPolicy, chosen: set[str]) -> None:
+def _add_residuals(
+    graph: Graph, policy: PlacementPolicy, chosen: set[str], keep: Collection[str]
+) -> None:
     """The other input of a sum that takes a convolution's output as it is. The convolution fuses
-    with the sum and its output stays float; of two, the second counts as the other."""
+    with the sum and its output stays float; of two, the second counts as the other. A convolution
+    that is kept in float gains nothing by it."""
     for node in graph.nodes:
         if node.op_type not in policy.residual_of or len(node.input) != 2:
             continue
-        fused = [graph.producer[n].op_type == "Conv" for n in node.input if n in graph.producer]
-        if len(fused) == 2 and any(fused):
+        makers = [graph.producer[n] for n in node.input if n in graph.producer]
+        fused = [maker.op_type == "Conv" for maker in makers]
+        if len(fused) == 2 and any(fused) and makers[0 if fused[0] else 1].name not in keep:
             chosen.add(node.input[1] if fused[0] else node.input[0])
 
 
-def _add_pools(graph: Graph, policy: PlacementPolicy, chosen: set[str]) -> dict[str, str]:
-    """Inputs of pools whose output is quantised. A maximum's output takes its input's range: on one
-    grid the pooling is exact."""
-    shared = {}
+def _add_pools(graph: Graph, policy: PlacementPolicy, chosen: set[str]) -> None:
+    """Inputs of pools whose output is quantised."""
     for node in reversed(graph.nodes):
         if node.op_type in policy.pools and node.output[0] in chosen:
             chosen.add(node.input[0])
-            if node.op_type == "MaxPool":
-                shared[node.output[0]] = node.input[0]
-    return shared
+
+
+def _shared_grids(graph: Graph, policy: PlacementPolicy, chosen: set[str]) -> dict[str, str]:
+    """Output of a maximum pooling -> its input, whose range it takes: on one grid the pooling is
+    exact."""
+    return {
+        node.output[0]: node.input[0]
+        for node in graph.nodes
+        if node.op_type == "MaxPool"
+        and node.op_type in policy.pools
+        and {node.output[0], node.input[0]} <= chosen
+    }
 
 
 def _add_outputs(

@@ -8,39 +8,47 @@ the file shrinks; biases stay float32.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgereid.calibration.scheme import INT8, MIN_SCALE
 from edgereid.calibration.table import CalibrationTable
 from edgereid.errors import InputError
 from edgereid.export.graph import Graph
 from edgereid.export.placement import Placement, place
 from edgereid.export.policy import PlacementPolicy
+from edgereid.export.weight_codes import WeightCodes, minmax
 
 MIN_OPSET = 13  # the first with scales per channel
 
 
 def quantize(
-    model: Any, table: CalibrationTable, policy: PlacementPolicy, keep: Collection[str] = ()
+    model: Any,
+    table: CalibrationTable,
+    policy: PlacementPolicy,
+    keep: Collection[str] = (),
+    codes: Mapping[str, WeightCodes] | None = None,
 ) -> tuple[Any, Placement]:
     """A quantised copy of an onnx.ModelProto, and what was placed where; the nodes named in
-    ``keep`` stay float.
+    ``keep`` stay float. ``codes`` (initializer -> its integers and scales) are taken as they are;
+    weights without are rounded to the nearest on scales that hold the largest.
 
-    Raises InputError when the model's operator set is too old or the table is not of this model.
+    Raises InputError when the model's operator set is too old, or the table or the codes are not
+    of this model.
     """
     graph = Graph(model)
     if graph.opset < MIN_OPSET:
         raise InputError(
             f"the ONNX model has operator set {graph.opset}; scales per channel need {MIN_OPSET}."
         )
+    if codes and (unknown := codes.keys() - graph.weights.keys()):
+        raise InputError(f"codes were given for {min(unknown)!r}, which is no weight of the model.")
     placement = place(graph, policy, keep)
     writer = _Writer(graph)
     for name, axis in placement.weights.items():
-        writer.weight(name, axis)
+        writer.weight(name, _codes(graph, name, axis, codes or {}))
     for name, source in placement.activations.items():
         entry = table.entry(source)
         scheme = policy.nonnegative if entry.nonnegative else policy.signed
@@ -49,17 +57,17 @@ def quantize(
     return writer.finish(), placement
 
 
-def quantize_weight(
-    weight: NDArray[np.float32], axis: int
-) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Signed symmetric, one scale for each index of ``axis``: integers in -127..127 and scales."""
-    others = tuple(i for i in range(weight.ndim) if i != axis)
-    peak = np.abs(weight).max(axis=others)
-    scale = np.maximum(peak / np.float32(INT8.qmax), np.float32(MIN_SCALE)).astype(np.float32)
-    shape = [1] * weight.ndim
-    shape[axis] = -1
-    levels = np.rint(weight / scale.reshape(shape))
-    return np.clip(levels, -INT8.qmax, INT8.qmax).astype(np.int8), scale
+def _codes(graph: Graph, name: str, axis: int, given: Mapping[str, WeightCodes]) -> WeightCodes:
+    weight = graph.weights[name]
+    if name not in given:
+        return minmax(weight, axis)
+    codes = given[name]
+    if (codes.integers.shape, codes.axis) != (weight.shape, axis):
+        raise InputError(
+            f"the codes of weight {name!r} have shape {codes.integers.shape} with scales along "
+            f"axis {codes.axis}; the model has {weight.shape} along {axis}: they are another's."
+        )
+    return codes
 
 
 class _Writer:
@@ -71,14 +79,13 @@ class _Writer:
         self.behind: dict[str, list[Any]] = {}  # tensor -> its QuantizeLinear, DequantizeLinear
         self.constants: dict[str, NDArray[Any]] = {}
 
-    def weight(self, name: str, axis: int) -> None:
+    def weight(self, name: str, codes: WeightCodes) -> None:
         from onnx import helper
 
-        integers, scale = quantize_weight(self.graph.weights[name], axis)
         self.constants |= {
-            f"{name}/q": integers,
-            f"{name}/scale": scale,
-            f"{name}/zero": np.zeros(len(scale), dtype=np.int8),
+            f"{name}/q": codes.integers,
+            f"{name}/scale": codes.scale,
+            f"{name}/zero": np.zeros(len(codes.scale), dtype=np.int8),
         }
         self.weights.append(
             helper.make_node(
@@ -86,7 +93,7 @@ class _Writer:
                 [f"{name}/q", f"{name}/scale", f"{name}/zero"],
                 [f"{name}/dq"],
                 name=f"{name}/dq",
-                axis=axis,
+                axis=codes.axis,
             )
         )
 

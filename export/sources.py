@@ -36,12 +36,15 @@ def weights_file(options: ExportOptions) -> Path:
 
 
 @contextlib.contextmanager
-def training_images(options: ExportOptions, count: int) -> Iterator[CalibrationImages]:
-    """At most ``count`` training images: the user's, or drawn ones in a temporary folder."""
+def training_images(
+    options: ExportOptions, count: int, spare: int = 0
+) -> Iterator[CalibrationImages]:
+    """At most ``count`` training images: the user's, with up to ``spare`` others behind them, or
+    drawn ones in a temporary folder."""
     if options.calibration is not None:
         chosen = choose_images(
             options.calibration,
-            count,
+            count + spare,
             options.seed,
             allow_test=options.allow_test_images,
             layout=options.layout,

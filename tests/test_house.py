@@ -34,7 +34,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "torchvision": ("models/", "train/"),
     "fvcore": ("profile/",),
     "safetensors": ("train/", "engines/eager.py", "export/torch_onnx.py"),
-    "onnx": ("export/", "calibration/", "bench/roofline/"),
+    "onnx": ("export/", "calibration/", "bench/roofline/", "bench/inspect/"),
     "onnxscript": ("export/torch_onnx.py",),
     "onnxruntime": (
         "engines/onnxruntime.py",
@@ -46,13 +46,14 @@ VENDORS: dict[str, tuple[str, ...]] = {
         "export/openvino_ir.py",
         "bench/roofline/openvino_layers.py",
     ),
-    "tensorrt": ("engines/tensorrt.py", "export/tensorrt_plan.py"),
+    "tensorrt": ("engines/tensorrt/", "export/tensorrt/"),
+    "cuda": ("engines/tensorrt/",),
     "pynvml": ("bench/energy/nvml.py",),
     "h5py": ("data/cuhk03_mat.py",),
     "scipy": ("data/cuhk03_mat.py",),
     "tensorboard": ("train/",),
     # The commands check for it before they measure.
-    "matplotlib": ("bench/", "cli/bench.py", "profile/plot.py", "cli/profile.py"),
+    "matplotlib": ("bench/", "cli/bench.py", "profile/plot.py", "cli/profile.py", "search/plot.py"),
 }
 
 # Room -> rooms it may import besides itself; `base` is at the bottom and may import within itself.

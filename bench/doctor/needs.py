@@ -30,7 +30,7 @@ PURPOSES = {
     ),
     "bench": Purpose(CORE, ("onnxruntime", "openvino", "tensorrt", "torch"), extra="onnxruntime"),
     "train": Purpose((*CORE, "torch", "torchvision", "safetensors", "fvcore"), extra="train"),
-    "tensorrt": Purpose((*CORE, "tensorrt", "cuda-python"), extra="tensorrt", gpu=True),
+    "tensorrt": Purpose((*CORE, "tensorrt", "cuda-python", "onnx"), extra="tensorrt", gpu=True),
 }
 #: First number of JetPack -> the CUDA Python bindings of its CUDA. JetPack 5 has Python 3.8, which
 #: edgereid does not run on.
@@ -80,8 +80,9 @@ def task(
     if name == "tensorrt" and board is not None:
         return Task(f"to {_WORDS[name]}", _on_jetson(found, board, environment))
     commands = [f'pip install "edgereid[{purpose.extra}]"']
-    if name == "tensorrt" and not found["cuda-python"].usable:
-        commands.append("pip install cuda-python")
+    if name == "tensorrt":
+        apart = [x for x in ("cuda-python", "onnx") if not found[x].usable]
+        commands += [f"pip install {x}" for x in apart]
     return Task(f"to {_WORDS[name]}", tuple(commands))
 
 
@@ -109,6 +110,8 @@ def _on_jetson(
     if not found["cuda-python"].usable:
         generation = (board.jetpack.value or "").partition(".")[0]
         commands.append(f'pip install "{CUDA_PYTHON.get(generation, "cuda-python")}"')
+    if not found["onnx"].usable:
+        commands.append("pip install onnx")
     if not all(found[name].usable for name in CORE):
         commands.append("pip install edgereid")
     return tuple(commands) or ("see what the section 'packages' says of tensorrt",)

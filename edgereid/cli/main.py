@@ -60,6 +60,7 @@ COMMANDS = {
     "export": Command(
         "edgereid.cli.export", "write ONNX, calibrate, quantize, build engines: a bundle"
     ),
+    "build": Command("edgereid.cli.build", "build a TensorRT plan on the device that will run it"),
     "eval": Command("edgereid.cli.eval", "measure retrieval accuracy by any protocol"),
     "show": Command("edgereid.cli.show", "write a page of ranked lists, right and wrong framed"),
     "bench": Command(
@@ -69,10 +70,12 @@ COMMANDS = {
         "edgereid.cli.gate", "judge an engine against its reference, for CI", wrong_use=EX_USAGE
     ),
     "roofline": Command("edgereid.cli.roofline", "show what each engine leaves to gain, and where"),
+    "sensitivity": Command("edgereid.cli.sensitivity", "say what INT8 costs and gains by layer"),
     "lint": Command("edgereid.cli.lint", "check an ONNX file against the rules of a runtime"),
     "estimate": Command("edgereid.cli.estimate", "predict latency on a device that is not here"),
     "baseline": Command("edgereid.cli.baseline", "keep bench results, tell a change from noise"),
     "deploy": Command("edgereid.cli.deploy", "write what Triton, DeepStream or trtexec reads"),
+    "inspect": Command("edgereid.cli.inspect", "show a TensorRT engine's precisions and times"),
     "doctor": Command("edgereid.cli.doctor", "say what this device has, lacks and should install"),
 }
 

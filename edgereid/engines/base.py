@@ -42,6 +42,7 @@ class EngineOptions:
     threads: int | None = None  # None: as many as this process may use
     precision: Precision | None = None  # None: as the file says
     trust: bool = False  # open a file that no manifest vouches for, native code included
+    cuda_graph: bool | None = None  # TensorRT: replay from a CUDA graph; None: where it works
 
 
 @dataclass(frozen=True, slots=True)

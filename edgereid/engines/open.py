@@ -20,7 +20,8 @@ class EngineRow:
     """A runtime: how it is called, what it opens and what it needs.
 
     ``factory`` is "module:callable", taking a path and options; it is imported when first needed,
-    after ``packages``. ``extra`` is the extra of this package that installs them.
+    after ``packages``. ``extra`` is the extra of this package that installs them, ``hint`` how else
+    they come. ``cuda_graphs``: it can replay its work from CUDA graphs.
     """
 
     runtime: str
@@ -30,6 +31,8 @@ class EngineRow:
     extra: str
     precisions: tuple[str, ...]
     native_code: bool = False
+    cuda_graphs: bool = False
+    hint: str = ""
 
 
 _ROWS = (
@@ -51,12 +54,14 @@ _ROWS = (
     ),
     EngineRow(
         runtime="tensorrt",
-        factory="edgereid.engines.tensorrt:refuse",
+        factory="edgereid.engines.tensorrt.engine:TensorRTEngine",
         opens=(".plan", ".engine"),
         packages=("tensorrt",),
         extra="tensorrt",
-        precisions=(),
+        precisions=(),  # fixed when the plan is built
         native_code=True,
+        cuda_graphs=True,
+        hint="; on a Jetson it comes with JetPack, `edgereid doctor` says how",
     ),
     EngineRow(
         runtime="eager",
@@ -148,6 +153,8 @@ def _check_options(row: EngineRow, options: EngineOptions) -> None:
         raise UsageError(
             f"{row.runtime} cannot be asked for {options.precision!r}. Allowed: {allowed}."
         )
+    if options.cuda_graph is not None and not row.cuda_graphs:
+        raise UsageError(f"{row.runtime} has no CUDA graphs: leave cuda_graph out.")
 
 
 def _check_bundle(path: Path, options: EngineOptions) -> bool:
@@ -173,7 +180,7 @@ def _factory(row: EngineRow) -> Callable[[Path, EngineOptions], Engine]:
             absent = isinstance(error, ModuleNotFoundError) and error.name == package
             reason = "is not installed" if absent else f"cannot be imported ({error})"
             raise MissingRuntimeError(
-                f'{package} {reason}: pip install "edgereid[{row.extra}]".'
+                f'{package} {reason}: pip install "edgereid[{row.extra}]"{row.hint}.'
             ) from error
     module, name = row.factory.split(":")
     factory: Callable[[Path, EngineOptions], Engine] = getattr(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgereid.cpus import usable_cpus
 from edgereid.engines.base import Engine, EngineInfo, EngineOptions, TensorSpec
+from edgereid.engines.hints import FLOAT_PRECISION
 from edgereid.engines.vendor import runtime_errors
 from edgereid.errors import InputError, UsageError
 
@@ -42,6 +43,20 @@ def _check_precision(core: Any, precision: str) -> None:
         raise UsageError(
             f"this processor ({name}) has no {precision} arithmetic for OpenVINO: use f32."
         )
+
+
+def _stated_precision(model: Any, path: Path) -> str | None:
+    """What the file wants its float arithmetic to run in, None: it does not say.
+
+    Raises InputError when it names no precision."""
+    where = ["framework", FLOAT_PRECISION]
+    if not model.has_rt_info(where):
+        return None
+    stated = str(model.get_rt_info(where).astype(str))
+    if stated not in _CAPABILITY:
+        known = ", ".join(_CAPABILITY)
+        raise InputError(f"{path} states the float precision {stated[:20]!r}: {known} are known.")
+    return stated
 
 
 def _spec(port: Any) -> TensorSpec:
@@ -75,7 +90,9 @@ class OpenVINOEngine(Engine):
     def __init__(self, path: Path, options: EngineOptions) -> None:
         _check_file(path)
         self._core = ov.Core()
-        precision = options.precision or "f32"
+        with runtime_errors(f"OpenVINO cannot open {path}"):
+            self._model = self._core.read_model(path)
+        precision = options.precision or _stated_precision(self._model, path) or "f32"
         _check_precision(self._core, precision)
         self._config = {
             "INFERENCE_PRECISION_HINT": precision,
@@ -84,7 +101,6 @@ class OpenVINOEngine(Engine):
             "NUM_STREAMS": 1,
         }
         with runtime_errors(f"OpenVINO cannot open {path}"):
-            self._model = self._core.read_model(path)
             self.inputs = tuple(_spec(port) for port in self._model.inputs)
             self.outputs = tuple(_spec(port) for port in self._model.outputs)
             # Only the batch may vary; a file that leaves more open, or its rank, runs as it is.

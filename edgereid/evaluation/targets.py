@@ -19,7 +19,13 @@ RUNTIME_NAMES = {
     "openvino": "OpenVINO",
     "tensorrt": "TensorRT",
 }
-PRECISION_NAMES = {"f32": "FP32", "f16": "FP16", "bf16": "bf16", "int8": "INT8"}
+PRECISION_NAMES = {
+    "f32": "FP32",
+    "f16": "FP16",
+    "bf16": "bf16",
+    "int8": "INT8",
+    "unknown": "of unknown precision",  # a TensorRT plan outside a bundle
+}
 #: How a bundle's float network is run: (role of the file, runtime, precision), best known first.
 FLOAT_ROWS = (
     ("weights", "eager", "f32"),

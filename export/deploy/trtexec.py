@@ -98,7 +98,7 @@ def _typing_note(strong: OnnxModel) -> str:
     if strong.half:
         return f"{what}, float16 where the file says so"
     rest = "float32 around its INT8 layers" if strong.int8 else "float32 throughout"
-    return f"{what}, {rest}, as its types are: make it FP16 with ModelOpt's AutoCast for speed"
+    return f"{what}, {rest}, as its types are; `edgereid build` types it FP16 by itself"
 
 
 def choose(source: Source) -> tuple[OnnxModel, OnnxModel]:
@@ -167,7 +167,10 @@ def script(recipe: Recipe, model: OnnxModel, job: _Job) -> str:
     plan = f"{job.network}-{recipe.name}.plan"
     run = (f"--loadEngine={plan}", f"--shapes={model.tensors.input}:${{batch}}x{job.dims}")
     measure = (*MEASURE_FLAGS, *HOST_FLAGS)
-    stem = f"--exportTimes={job.network}-{recipe.name}-b${{batch}}"
+    name = f"{job.network}-{recipe.name}-b${{batch}}"
+    stem = f"--exportTimes={name}"
+    # Types are told of a running engine only: a building one has no shapes yet.
+    layers = f"--exportLayerInfo={name}-layers.json"
     asked = ('${transfers:+"$transfers"}',) if recipe.transfers else ()
     ask = _ASK_FOR_TRANSFERS.format(flag=recipe.transfers) if recipe.transfers else ""
     return _SCRIPT.format(
@@ -178,7 +181,7 @@ def script(recipe: Recipe, model: OnnxModel, job: _Job) -> str:
         build=_command(build_flags(recipe, model, job, plan), "  "),
         transfers=ask,
         batches=" ".join(map(str, sorted(set(job.batches)))),
-        compute=_command((*run, *measure, NO_TRANSFERS, f"{stem}-compute.json"), "    "),
+        compute=_command((*run, *measure, NO_TRANSFERS, layers, f"{stem}-compute.json"), "    "),
         whole=_command((*run, *measure, *asked, f"{stem}-with-copies.json"), "    "),
     )
 
@@ -193,7 +196,6 @@ def build_flags(recipe: Recipe, model: OnnxModel, job: _Job, plan: str) -> list[
         f"--memPoolSize=workspace:{job.workspace_mib}",  # MiB in every release
         f"--timingCacheFile=timing-{recipe.name}.cache",
         "--profilingVerbosity=detailed",
-        f"--exportLayerInfo={job.network}-{recipe.name}-layers.json",
         recipe.build_only,
     ]
     if recipe.strong:

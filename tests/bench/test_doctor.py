@@ -255,8 +255,9 @@ CORE = ("numpy", "pillow")
         ("train", (*CORE, "torch", "torchvision", "safetensors", "fvcore"), []),
         ("train", (*CORE, "torch", "torchvision"), ["safetensors", "fvcore"]),
         ("export", (*CORE, "torch", "onnx", "onnxscript", "onnxruntime"), ["safetensors"]),
-        ("tensorrt", (*CORE, "tensorrt", "cuda-python"), ["an NVIDIA GPU"]),
-        ("tensorrt", CORE, ["tensorrt", "cuda-python", "an NVIDIA GPU"]),
+        ("tensorrt", (*CORE, "tensorrt", "cuda-python", "onnx"), ["an NVIDIA GPU"]),
+        ("tensorrt", (*CORE, "tensorrt", "cuda-python"), ["onnx", "an NVIDIA GPU"]),
+        ("tensorrt", CORE, ["tensorrt", "cuda-python", "onnx", "an NVIDIA GPU"]),
     ],
 )
 def test_what_a_purpose_lacks_is_told(
@@ -282,6 +283,7 @@ def test_a_jetson_gets_tensorrt_from_jetpack_and_the_bindings_of_its_cuda(tmp_pa
         "sudo apt-get update",
         "sudo apt-get install nvidia-jetpack",
         'pip install "cuda-python>=12.6,<13"',
+        "pip install onnx",
     )
     assert any("power mode 15W" in w and "nvpmodel -m 2" in w for w in report.warnings)
     said = text(report)
@@ -291,7 +293,7 @@ def test_a_jetson_gets_tensorrt_from_jetpack_and_the_bindings_of_its_cuda(tmp_pa
 
 def test_jetpack_7_gets_the_bindings_of_cuda_13(tmp_path: Path) -> None:
     root = jetson(tmp_path, "R39 (release), REVISION: 2.0")
-    report = examine("tensorrt", world(root), lambda: found(*CORE, "tensorrt"), OPEN)
+    report = examine("tensorrt", world(root), lambda: found(*CORE, "tensorrt", "onnx"), OPEN)
     assert report.to_do[0].commands == ('pip install "cuda-python>=13,<14"',)
 
 
@@ -307,7 +309,7 @@ def test_installed_tensorrt_that_a_closed_environment_hides_is_not_installed_aga
 ) -> None:
     status = "Package: nvidia-jetpack\nStatus: install ok installed\nVersion: 6.2.1+b38\n"
     root = write(jetson(tmp_path), {"var/lib/dpkg/status": status})
-    report = examine("tensorrt", world(root), lambda: found(*CORE), CLOSED)
+    report = examine("tensorrt", world(root), lambda: found(*CORE, "onnx"), CLOSED)
     venv, bindings = report.to_do[0].commands
     assert venv.startswith("python3 -m venv --system-site-packages")
     assert bindings.startswith("pip install")
@@ -329,12 +331,13 @@ def test_a_pc_without_a_gpu_is_not_told_to_install_tensorrt(tmp_path: Path) -> N
     assert card.to_do[-1].commands == (
         'pip install "edgereid[tensorrt]"',
         "pip install cuda-python",
+        "pip install onnx",
     )
 
 
 def test_what_is_there_is_not_installed_again(tmp_path: Path) -> None:
     card = world(tmp_path, "T4, 1 MiB, 1, 7.5")
-    report = examine("tensorrt", card, lambda: found(*CORE, "cuda-python"), OPEN)
+    report = examine("tensorrt", card, lambda: found(*CORE, "cuda-python", "onnx"), OPEN)
     assert report.to_do[0].commands == ('pip install "edgereid[tensorrt]"',)
 
 

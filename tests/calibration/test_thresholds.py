@@ -149,11 +149,16 @@ def test_a_tensor_of_zeros_has_a_range_by_every_method() -> None:
 @pytest.mark.parametrize(
     ("make", "error_class", "message"),
     [
-        (lambda: Decision("max"), UsageError, "'max': minmax, percentile, entropy, mse"),
+        (
+            lambda: Decision("max"),
+            UsageError,
+            "'max': minmax, average, percentile, entropy, mse, auto",
+        ),
         (lambda: Decision("percentile", 101.0), UsageError, "101.0"),
         (lambda: Decision("percentile", 50.0), UsageError, "50.0"),
         (lambda: threshold(Histogram("t"), Decision(), INT8), InputError, "'t' was never seen"),
         (lambda: threshold(of(NORMAL), Decision(), UINT8), UsageError, "negative values"),
+        (lambda: threshold(of(NORMAL), Decision("auto"), INT8), UsageError, "compares embeddings"),
     ],
 )
 def test_what_cannot_be_decided_is_said(make, error_class, message) -> None:  # type: ignore[no-untyped-def]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,47 @@ class Sample:
         model = ov.Core().read_model(self.onnx(**options).SerializeToString())
         ov.save_model(model, path, compress_to_fp16=False)
         return path
+
+    def write_plan(
+        self,
+        path: Path,
+        profiles: Sequence[tuple[int, int, int]] = ((1, 4, 8),),
+        flags: Sequence[str] = (),
+        **options: Any,
+    ) -> Path:
+        """TensorRT's form, by the release (a fake one) that is installed now. ``profiles``: least,
+        best and largest batch of each; ``flags``: names of its BuilderFlag."""
+        path.write_bytes(plan_of(self.onnx(**options), profiles, flags))
+        return path
+
+
+def plan_of(
+    model: Any, profiles: Sequence[tuple[int, int, int]] = ((1, 4, 8),), flags: Sequence[str] = ()
+) -> bytes:
+    """A plan in the plainest way: no recipe of ours takes part."""
+    import tensorrt as trt
+
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
+    network = builder.create_network(0 if explicit is None else 1 << int(explicit))
+    parser = trt.OnnxParser(network, logger)
+    assert parser.parse(model.SerializeToString()), parser.get_error(0)
+    config = builder.create_builder_config()
+    for flag in flags:
+        config.set_flag(getattr(trt.BuilderFlag, flag))
+    image = network.get_input(0)
+    for batches in profiles if -1 in tuple(image.shape) else ():
+        profile = builder.create_optimization_profile()
+        profile.set_shape(image.name, *((n, *tuple(image.shape)[1:]) for n in batches))
+        config.add_optimization_profile(profile)
+    return bytes(builder.build_serialized_network(network, config))
+
+
+@pytest.fixture
+def plan_bytes() -> Callable[..., bytes]:
+    """A plan of any ONNX model, by the release that is installed now."""
+    return plan_of
 
 
 @pytest.fixture(scope="session")

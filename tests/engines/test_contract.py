@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from trt_fakes import RELEASES, installed
 
+from edgereid.bundle import Manifest, describe_file, write_manifest
 from edgereid.engines.base import Engine, EngineOptions
 from edgereid.engines.open import RUNTIMES, SUFFIXES, open_engine
 from edgereid.errors import InputError, UsageError
+from edgereid.images import Preprocessing
 
-NOT_RUN_YET = {"tensorrt"}  # opening a plan is refused in this version
 #: Agreement of the same image's embeddings, relative to the largest number in them.
 TOLERANCE = {"f32": 1e-4, "bf16": 3e-2, "f16": 1e-2, "int8": 1e-4}
 
@@ -25,17 +27,20 @@ class Case:
     runtime: str
     suffix: str
     precision: str = "f32"
+    release: str | None = None  # of the fake that plays the runtime; None: the real one
 
     @property
     def name(self) -> str:
-        return f"{self.runtime}{self.suffix}-{self.precision}"
+        return f"{self.runtime}{self.release or ''}{self.suffix}-{self.precision}"
 
 
 def cases() -> list[Case]:
-    found = [Case(row.runtime, suffix) for row in RUNTIMES.values() for suffix in row.opens]
+    real = [row for row in RUNTIMES.values() if row.runtime != "tensorrt"]
+    found = [Case(row.runtime, suffix) for row in real for suffix in row.opens]
     found += [Case("openvino", ".onnx", "bf16"), Case("eager", ".safetensors", "bf16")]
     found += [Case(r, s, "int8") for r, s in (("onnxruntime", ".onnx"), ("openvino", ".xml"))]
-    return [case for case in found if case.runtime not in NOT_RUN_YET]
+    found += [Case("tensorrt", ".plan", release=release) for release in RELEASES]
+    return [*found, Case("tensorrt", ".engine", release=RELEASES[-1])]
 
 
 Opener = Callable[[], Engine]
@@ -43,12 +48,17 @@ Images = Callable[..., NDArray[np.float32]]
 
 
 @pytest.fixture(scope="module", params=cases(), ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> Case:
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     chosen: Case = request.param
+    if chosen.release is not None:
+        with installed(chosen.release) as fake:
+            yield chosen
+            assert fake.allocated() == []
+        return
     for package in RUNTIMES[chosen.runtime].packages:
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
-    return chosen
+    yield chosen
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +73,9 @@ def opener(
     if case.suffix == ".safetensors":
         request.getfixturevalue("registered")
         sample.write_safetensors(path)
+    elif case.runtime == "tensorrt":
+        entry = describe_file(sample.write_plan(path), "engine", "tensorrt", case.precision)
+        write_manifest(path.parent, Manifest("sample", 16, Preprocessing(32, 16), (entry,)))
     else:
         write = {".onnx": sample.write_onnx, ".xml": sample.write_xml}[case.suffix]
         write(path, int8=case.precision == "int8")
@@ -93,7 +106,7 @@ def test_every_runtime_of_the_suffix_table_is_tried_here() -> None:
     tried = {(case.runtime, case.suffix) for case in cases()}
     for row in RUNTIMES.values():
         for suffix in row.opens:
-            assert row.runtime in NOT_RUN_YET or (row.runtime, suffix) in tried
+            assert (row.runtime, suffix) in tried
     assert set(SUFFIXES) == {suffix for row in RUNTIMES.values() for suffix in row.opens}
 
 

@@ -357,21 +357,31 @@ def plan(tmp_path: Path) -> Path:
     return path
 
 
-def with_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT in name only: whoever gets as far as to load the plan is told so."""
+
+    def refuse(path: Path, options: EngineOptions) -> Any:
+        raise UsageError(f"loading {path.name}")
+
     monkeypatch.setitem(sys.modules, "tensorrt", types.ModuleType("tensorrt"))
+    monkeypatch.setattr("edgereid.engines.tensorrt.engine.TensorRTEngine", refuse)
 
 
-def test_a_plan_is_native_code_and_needs_a_manifest_or_trust(
-    plan: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_tensorrt(monkeypatch)
+@pytest.mark.usefixtures("_reached")
+def test_a_plan_is_native_code_and_needs_a_manifest_or_trust(plan: Path) -> None:
     with pytest.raises(IntegrityError, match="native code and no manifest vouches"):
         open_engine(plan)
-    with pytest.raises(UsageError, match="not part of this version yet"):
+    with pytest.raises(UsageError, match=r"loading engine\.plan"):
         open_engine(plan, EngineOptions(trust=True))
     bundle_of(plan)
-    with pytest.raises(UsageError, match="not part of this version yet"):
+    with pytest.raises(UsageError, match=r"loading engine\.plan"):
         open_engine(plan)
     flip_last_byte(plan)
     with pytest.raises(IntegrityError, match="is not the file"):
         open_engine(plan)
+
+
+def test_cuda_graphs_are_refused_where_there_are_none(sample: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="onnxruntime has no CUDA graphs"):
+        open_engine(sample.write_onnx(tmp_path / "net.onnx"), EngineOptions(cuda_graph=False))

@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from edgereid.calibration.collect import collect
 from edgereid.calibration.table import CalibrationTable, decide
@@ -21,7 +18,7 @@ from edgereid.errors import InputError
 from edgereid.export.graph import Graph
 from edgereid.export.placement import place, schemes_needed
 from edgereid.export.policy import ONNXRUNTIME, OPENVINO, POLICIES, TENSORRT, PlacementPolicy
-from edgereid.export.qdq import quantize, quantize_weight
+from edgereid.export.qdq import quantize
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
@@ -187,23 +184,6 @@ def test_the_bytes_of_a_quantised_model_do_not_change(make_small: Callable[..., 
         for i in quantised.graph.initializer
     ]
     assert "\n".join(parts) + "\n" == GOLDEN.read_text(encoding="utf-8")
-
-
-@given(hnp.arrays(np.float32, (3, 2, 2), elements=st.floats(-100, 100, width=32)))
-def test_a_weight_is_within_half_a_step_of_its_integer(weight: np.ndarray) -> None:
-    for axis in range(3):
-        integers, scale = quantize_weight(weight, axis)
-        shape = [1] * 3
-        shape[axis] = -1
-        back = integers.astype(np.float64) * scale.reshape(shape)
-        assert (np.abs(back - weight) <= scale.reshape(shape) * 0.5001).all()
-        assert integers.min() >= -127
-
-
-def test_a_channel_of_zeros_stays_zero() -> None:
-    integers, scale = quantize_weight(np.zeros((2, 3, 1, 1), np.float32), 0)
-    assert not integers.any()
-    assert (scale > 0).all()
 
 
 def test_an_operator_set_without_scales_per_channel_is_refused(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgereid.calibration.thresholds import AUTO
 from edgereid.calibration.thresholds import METHODS as KNOWN_METHODS
 from edgereid.errors import MissingRuntimeError, UsageError
 from edgereid.export.options import METHODS, TARGETS, ExportOptions, default_out
@@ -45,13 +46,13 @@ def test_tensorrt_can_be_prepared_anywhere_and_says_that_nothing_was_tried() -> 
 
 def test_the_names_in_the_help_are_those_that_exist() -> None:
     assert set(TARGETS) == set(POLICIES)
-    assert set(METHODS) == set(KNOWN_METHODS)
+    assert (*KNOWN_METHODS, AUTO) == METHODS
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"network": "osnet.onnx"}, "osnet.onnx is an ONNX file"),
+        ({"network": "osnet.onnx", "crop": "matmul"}, "osnet.onnx is an ONNX file"),
         ({"target": "tflite"}, "unknown target 'tflite': auto, onnxruntime, openvino, tensorrt"),
         ({"int8": True, "weights": Path("w.safetensors")}, "needs --calib"),
         ({"images": 0}, "0 calibration images"),

@@ -1,0 +1,189 @@
+"""What each way to choose thresholds, and each repair, costs in embeddings: against min-max.
+
+    python benchmarks/calibration_methods.py BUNDLE --data DIR [--images 256] [--judged 128] [--map]
+
+BUNDLE has the float `model.onnx` (`edgereid export dslnet`); DIR is a dataset in an official layout
+or a folder of training crops. For every target: each method with nothing else, then each repair
+alone and all together on top of --base (a method). Judged on training images that were not
+calibrated on: one minus the centred cosine to the float network, and its ratio to the error of
+min-max in the same run. The engines are those of the target; TensorRT's model runs in ONNX Runtime,
+in float between its roundings. --map also gives the mAP over query and gallery of DIR, which takes
+minutes a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from tabulate import tabulate
+
+from edgereid.calibration import auto
+from edgereid.calibration.collect import collect
+from edgereid.calibration.histogram import Histogram
+from edgereid.calibration.images import choose_images
+from edgereid.calibration.table import CalibrationTable, decide
+from edgereid.calibration.thresholds import AUTO, METHODS, Decision
+from edgereid.data.layouts import open_dataset
+from edgereid.engines.base import EngineOptions
+from edgereid.engines.open import open_engine
+from edgereid.evaluation.score import evaluate_subject
+from edgereid.evaluation.subject import Subject
+from edgereid.export.graph import Graph
+from edgereid.export.openvino_ir import write_ir
+from edgereid.export.parity import cosines
+from edgereid.export.placement import place, schemes_needed
+from edgereid.export.policy import POLICIES, PlacementPolicy
+from edgereid.export.repair.equalize import equalize
+from edgereid.export.repair.mended import Mended
+from edgereid.export.repair.options import RepairOptions
+from edgereid.export.repair.steps import IMAGES, Judge, mend
+from edgereid.files import read_json
+from edgereid.images import load_batch
+from edgereid.manifest import Manifest
+from edgereid.progress import note
+
+Images = NDArray[np.float32]
+REPAIRS = {
+    "+ equalize": RepairOptions(equalize=True),
+    "+ weight scales by mse": RepairOptions(scales="mse"),
+    "+ learned rounding": RepairOptions(rounding="learned"),
+    "+ bias correction": RepairOptions(bias_correction=True),
+    "+ learned rounding, bias correction": RepairOptions(rounding="learned", bias_correction=True),
+    "+ all four": RepairOptions("mse", True, True, "learned"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A float model in a file, what its tensors held, and the images it is calibrated on."""
+
+    path: Path
+    model: Any
+    seen: dict[str, Histogram]
+    images: Images
+    threads: int
+
+    @staticmethod
+    def of(model: Any, path: Path, images: Images, threads: int) -> Network:
+        onnx.save(model, str(path))
+        tensors = {
+            s for p in POLICIES.values() for s in place(Graph(model), p).activations.values()
+        }
+        seen = collect(path, np.split(images, len(images)), tensors, threads=threads)
+        return Network(path, model, seen, images, threads)
+
+    def table(self, policy: PlacementPolicy, method: str, percentile: float) -> CalibrationTable:
+        nonnegative = {n: h.low >= 0 for n, h in self.seen.items()}
+        needed = schemes_needed(Graph(self.model), (policy,), nonnegative)
+        if method == AUTO:
+            few = self.images[: auto.IMAGES]
+            seen = self.seen.values()
+            return auto.decide_by_output(self.path, seen, needed, few, {}, self.threads)
+        return decide(self.seen.values(), needed, Decision(method, percentile), {})
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Opens quantised models as their target runs them, and judges them."""
+
+    folder: Path
+    judge: Judge
+    manifest: Manifest
+    data: Path | None  # for mAP
+
+    def row(self, name: str, target: str, model: Any) -> tuple[str, str, float, float | None]:
+        """Name, target, one minus centred cosine, mAP in per cent."""
+        path = self.folder / "engine.onnx"
+        onnx.save(model, str(path))
+        runtime = target if target == "openvino" else "onnxruntime"
+        if runtime == "openvino":
+            write_ir(path, path := path.with_suffix(".xml"))
+        with open_engine(path, EngineOptions(threads=self.judge.threads), runtime) as engine:
+            if target == "tensorrt":
+                error = self.judge.error(model)
+            else:
+                singles = np.split(self.judge.crops, len(self.judge.crops))
+                got = np.concatenate([engine.run(image) for image in singles])
+                mean = self.judge.reference.mean(axis=0)
+                error = 1 - float(cosines(got - mean, self.judge.reference - mean).mean())
+            found = None
+            if self.data is not None:
+                subject = Subject(engine, self.manifest.preprocessing, self.manifest.distance)
+                found = evaluate_subject(subject, open_dataset(self.data)).mean_ap * 100
+        return name, target, error, found
+
+
+def rows(
+    bench: Bench, target: str, networks: dict[bool, Network], base: str, with_auto: bool
+) -> Iterator[tuple[str, str, float, float | None]]:
+    """All rows of a target; ``networks``: the float one as it is and equalised."""
+    policy, plain = POLICIES[target], networks[False]
+    methods = [(m, m, 99.99) for m in (*METHODS, *([AUTO] if with_auto else []))]
+    methods.insert(3, ("percentile 99.999", "percentile", 99.999))
+    for name, method, percentile in methods:
+        table = plain.table(policy, method, percentile)
+        yield bench.row(name, target, Mended().quantize(plain.model, table, policy)[0])
+    for name, options in REPAIRS.items():
+        network = networks[options.equalize]
+        table = network.table(policy, base, 99.99)
+        images = network.images[:IMAGES]
+        mended, _ = mend(network.model, table, policy, images, options, bench.judge)
+        quantised, _ = mended.quantize(network.model, table, policy)
+        yield bench.row(f"{base} {name}", target, quantised)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--data", type=Path, required=True, help="dataset or folder of crops")
+    parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--judged", type=int, default=128)
+    parser.add_argument("--targets", default=",".join(POLICIES), metavar="NAME,NAME")
+    parser.add_argument("--base", default="mse", choices=[*METHODS, AUTO])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--no-auto", action="store_true", help="leave out auto, which takes minutes"
+    )
+    parser.add_argument("--map", action="store_true", help="mAP of every row, too")
+    args = parser.parse_args()
+    manifest = Manifest.from_json(read_json(args.bundle / "manifest.json"))
+    paths = choose_images(args.data, args.images + args.judged).paths
+    images = load_batch(paths[: args.images], manifest.preprocessing)
+    crops = load_batch(paths[args.images :], manifest.preprocessing)
+    model = onnx.load(str(args.bundle / "model.onnx"))
+    with open_engine(args.bundle / "model.onnx", EngineOptions(threads=args.threads)) as engine:
+        reference = np.concatenate([engine.run(c) for c in np.split(crops, len(crops))])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        equal, _ = equalize(model, images[:32], args.threads)
+        networks = {
+            False: Network.of(model, folder / "float.onnx", images, args.threads),
+            True: Network.of(equal, folder / "equalized.onnx", images, args.threads),
+        }
+        judge = Judge(crops, reference, args.threads)
+        bench = Bench(folder, judge, manifest, args.data if args.map else None)
+        for target in args.targets.split(","):
+            found = []
+            for row in rows(bench, target, networks, args.base, not args.no_auto):
+                note(f"{target}, {row[0]}: {row[2]:.6f}")
+                found.append(row)
+            worst = found[0][2]
+            table = [
+                (n, t, f"{e:.6f}", f"{e / worst:.2f}", "" if m is None else f"{m:.2f}")
+                for n, t, e, m in found
+            ]
+            headers = ("method", "target", "1 - centred cosine", "x min-max", "mAP")
+            print(tabulate(table, headers, tablefmt="github", disable_numparse=True), flush=True)
+            print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""TensorRT plans on an NVIDIA GPU; nothing is imported before a plan is opened."""

@@ -1,0 +1,1 @@
+"""Which layers are worth 8 bits: sensitivity, search under two budgets, the Pareto front."""

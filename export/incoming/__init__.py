@@ -1,0 +1,1 @@
+"""Networks that somebody else exported: from their ONNX file to one like our own."""

@@ -1,0 +1,119 @@
+"""The repairs in their order, each with the error of the embedding before and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgereid.calibration.session import open_session
+from edgereid.calibration.table import CalibrationTable
+from edgereid.export.graph import Graph
+from edgereid.export.parity import cosines
+from edgereid.export.placement import place
+from edgereid.export.policy import PlacementPolicy
+from edgereid.export.repair.bias import bias_shifts
+from edgereid.export.repair.layers import Layer, layers_of
+from edgereid.export.repair.mended import Mended
+from edgereid.export.repair.options import RepairOptions
+from edgereid.export.repair.rounding import learn_codes
+from edgereid.export.weight_codes import WEIGHTS
+
+#: Calibration images that the repairs look at.
+IMAGES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Crops (N, 3, H, W) on which a step is judged, and the float network's features of them."""
+
+    crops: NDArray[np.float32]
+    reference: NDArray[np.float32]
+    threads: int
+
+    def error(self, model: Any) -> float:
+        """One minus the mean centred cosine of an onnx.ModelProto, run in float between its
+        roundings, to the float network."""
+        session = open_session(model, self.threads)
+        source = model.graph.input[0].name
+        singles = np.split(self.crops, len(self.crops))
+        got = np.concatenate([session.run(None, {source: image})[0] for image in singles])
+        mean = self.reference.mean(axis=0)
+        return 1.0 - float(cosines(got - mean, self.reference - mean).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What the steps start from; ``images`` are calibration images (N, 3, H, W)."""
+
+    model: Any
+    table: CalibrationTable
+    policy: PlacementPolicy
+    layers: tuple[Layer, ...]
+    axes: Mapping[str, int]  # weight -> axis of its output channels
+    images: NDArray[np.float32]
+    options: RepairOptions
+    threads: int
+
+    def quantised(self, mended: Mended) -> Any:
+        return mended.quantize(self.model, self.table, self.policy)[0]
+
+
+def _weights(work: _Work, mended: Mended) -> Mended:
+    choose, weights = WEIGHTS[work.options.scales], Graph(work.model).weights
+    return replace(mended, codes={n: choose(weights[n], axis) for n, axis in work.axes.items()})
+
+
+def _rounding(work: _Work, mended: Mended) -> Mended:
+    codes = _weights(work, mended).codes
+    quantised = work.quantised(mended)
+    learnt = learn_codes(quantised, work.model, work.layers, codes, work.images, work.threads)
+    return replace(mended, codes=learnt)
+
+
+def _bias(work: _Work, mended: Mended) -> Mended:
+    quantised = work.quantised(mended)
+    shifts = bias_shifts(work.model, quantised, work.layers, work.images, work.threads)
+    return replace(mended, shifts=shifts)
+
+
+#: Name -> whether it is wanted, and the step; biases last, for the weights that are stored.
+_STEPS: dict[str, tuple[Callable[[RepairOptions], bool], Callable[[_Work, Mended], Mended]]] = {
+    "weight_scales": (lambda o: o.scales != "minmax", _weights),
+    "rounding": (lambda o: o.rounding == "learned", _rounding),
+    "bias_correction": (lambda o: o.bias_correction, _bias),
+}
+
+
+def mend(
+    model: Any,
+    table: CalibrationTable,
+    policy: PlacementPolicy,
+    images: NDArray[np.float32],
+    options: RepairOptions,
+    judge: Judge,
+) -> tuple[Mended, dict[str, Any]]:
+    """The repairs of the float ``model`` (an onnx.ModelProto), and the error at the output after
+    each: name of the step -> one minus the centred cosine; "none" is before the first."""
+    graph = Graph(model)
+    axes = place(graph, policy).weights
+    work = _Work(
+        model,
+        table,
+        policy,
+        tuple(layers_of(graph, axes)),
+        axes,
+        images,
+        options,
+        judge.threads,
+    )
+    mended = Mended()
+    errors = {"none": judge.error(work.quantised(mended))}
+    for name, (wanted, step) in _STEPS.items():
+        if wanted(options):
+            mended = step(work, mended)
+            errors[name] = judge.error(work.quantised(mended))
+    return mended, {name: round(error, 8) for name, error in errors.items()}
