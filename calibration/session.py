@@ -25,7 +25,7 @@ def open_session(model: Any, threads: int) -> Any:
         ) from error
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors reach the user as ours, in one line
     options.enable_cpu_mem_arena = False  # outputs are freed, not kept for the next batch
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     data = model if isinstance(model, bytes) else model.SerializeToString()

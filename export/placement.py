@@ -42,9 +42,9 @@ def place(graph: Graph, policy: PlacementPolicy, keep: Collection[str] = ()) -> 
             reasons[node.name] = why
         else:
             chosen.add(node.input[0])
-        if not why or (why != KEPT and node.op_type in policy.weight_only):
-            if _is_weight(node, graph):
-                weights[node.input[1]] = _output_axis(node)
+        stored = not why or (why != KEPT and node.op_type in policy.weight_only)
+        if stored and _is_weight(node, graph):
+            weights[node.input[1]] = _output_axis(node)
     _add_residuals(graph, policy, chosen, keep)
     _add_pools(graph, policy, chosen)
     _add_outputs(graph, policy, chosen, weights)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgereid.calibration.scheme import MIN_SCALE
 from edgereid.errors import InputError
-from edgereid.export.typed.conditions import LARGEST, SCALE_ERROR
+from edgereid.export.typed.conditions import LARGEST, NORMAL, SCALE_ERROR
 
 _SMALLEST = np.float16(2.0**-24)
 
@@ -28,9 +29,10 @@ def half(values: NDArray[np.floating], bound: bool, node: str) -> NDArray[np.flo
 
 
 def half_scale(scale: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Scales of an activation in float16; the caller has made sure that they survive it."""
+    """Scales in float16, above zero; that of zeros alone, the least of float32, becomes the least
+    normal number of FP16. The caller has made sure that the others survive it."""
     out: NDArray[np.float16] = np.maximum(scale.astype(np.float16), _SMALLEST)
-    return out
+    return np.where(scale <= np.float32(MIN_SCALE), np.float16(NORMAL), out).astype(np.float16)
 
 
 def half_weight(

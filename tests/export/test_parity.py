@@ -33,7 +33,9 @@ def test_a_faithful_engine_passes_in_every_batch_size() -> None:
     parity = measure_parity(run, IMAGES, REFERENCE)
     parity.require("model.onnx")
     assert {1, 7, 32} <= sizes
-    assert parity.difference == pytest.approx(1e-5, rel=0.5)
+    size = float(np.sqrt((REFERENCE**2).mean()))
+    assert size > 1
+    assert parity.difference * size == pytest.approx(1e-5, rel=0.5)
     assert parity.to_json()["batches"] == [1, 7, 32]
 
 

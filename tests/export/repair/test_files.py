@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from edgereid.calibration.table import CalibrationTable  # noqa: E402
+from edgereid.cli import repair_flags  # noqa: E402
 from edgereid.errors import InputError  # noqa: E402
 from edgereid.export.int8 import Int8Engine  # noqa: E402
 from edgereid.export.options import ExportOptions  # noqa: E402
@@ -121,3 +123,12 @@ def test_an_origin_writes_its_network_equalised_where_that_is_asked_for(
     assert written.provenance.keys() == {"weights", "equalized"}
     (got,) = evaluate(onnx.load(str(tmp_path / "model.onnx")), crops)
     np.testing.assert_allclose(got, written.reference, atol=1e-5 * np.abs(got).max())
+
+
+def test_the_flags_are_the_options() -> None:
+    parser = argparse.ArgumentParser()
+    repair_flags.configure(parser)
+    assert repair_flags.repairs_of(parser.parse_args([])) == RepairOptions()
+    flags = "--equalize --weight-scales mse --rounding learned --bias-correction"
+    got = repair_flags.repairs_of(parser.parse_args(flags.split()))
+    assert got == RepairOptions("mse", True, True, "learned")
