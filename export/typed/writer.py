@@ -149,7 +149,8 @@ class Writer:
         else:
             self.kept.update(node.input)
         first = not any((name, k) in self.made for k in (FLOAT, HALF))
-        if first and (name not in self.view.outputs or kind == self.outside):
+        # A result of the network keeps its name in its own type, whoever else reads it before.
+        if kind == self.outside if name in self.view.outputs else first:
             self.made[name, kind] = name
         else:
             out.name = out.output[0] = self._fresh(name, kind)
