@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgereid.bench.candidates import REFERENCES, Candidate, file_bytes
 from edgereid.bench.process import resident_bytes
@@ -17,7 +16,7 @@ from edgereid.engines.base import Engine, EngineOptions
 from edgereid.errors import EdgeReidError, IntegrityError, MissingRuntimeError, UsageError
 from edgereid.evaluation.result import LeftOut
 from edgereid.evaluation.targets import label
-from edgereid.images import Preprocessing, normalise
+from edgereid.images import Batch, Preprocessing, batch_of
 
 Opener = Callable[[Path, EngineOptions, "str | None"], Engine]
 
@@ -55,16 +54,16 @@ class Opened:
 
 def _preprocessing(candidate: Candidate, engine: Engine) -> Preprocessing:
     height, width = engine.input_size
-    if candidate.preprocessing is None:
-        return Preprocessing(height, width)
-    return candidate.preprocessing
+    stated = candidate.preprocessing or Preprocessing(height, width)
+    return stated.taken_as(engine.inputs[0].dtype)
 
 
 def _open(candidate: Candidate, options: EngineOptions, opener: Opener, stack: ExitStack) -> Opened:
     """Open, and run once on noise: a runtime may fail only then."""
     before = resident_bytes()
     start = time.perf_counter_ns()
-    chosen = replace(options, precision=candidate.precision)
+    graph = options.cuda_graph if has_graphs(candidate) else None
+    chosen = replace(options, precision=candidate.precision, cuda_graph=graph)
     engine = stack.enter_context(opener(candidate.path, chosen, candidate.runtime))
     load_ns = time.perf_counter_ns() - start
     if candidate.precision is not None and engine.info.precision != candidate.precision:
@@ -94,11 +93,20 @@ def _open(candidate: Candidate, options: EngineOptions, opener: Opener, stack: E
     )
 
 
-def noise(count: int, preprocessing: Preprocessing, seed: int = 0) -> NDArray[np.float32]:
-    """(count, 3, H, W) float32: preprocessed uniform noise, for want of real crops."""
+def has_graphs(candidate: Candidate) -> bool:
+    """Whether its runtime can replay CUDA graphs."""
+    from edgereid.engines.open import RUNTIMES, SUFFIXES
+
+    named = RUNTIMES.get(candidate.runtime or "")
+    row = named or SUFFIXES.get(candidate.path.suffix.lower())
+    return row is not None and row.cuda_graphs
+
+
+def noise(count: int, preprocessing: Preprocessing, seed: int = 0) -> Batch:
+    """``count`` images of preprocessed uniform noise, for want of real crops."""
     shape = (count, preprocessing.height, preprocessing.width, 3)
     pixels = np.random.default_rng(seed).integers(0, 256, size=shape, dtype=np.uint8)
-    return normalise(pixels, preprocessing)
+    return batch_of(pixels, preprocessing)
 
 
 def _describe(candidate: Candidate) -> str:

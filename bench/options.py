@@ -8,6 +8,7 @@ from pathlib import Path
 from edgereid.bench.codec import encode
 from edgereid.bench.latency import LatencyOptions
 from edgereid.bench.scenarios.options import ScenarioOptions
+from edgereid.engines.base import EngineOptions
 from edgereid.errors import UsageError
 
 MAX_BATCH = 1024
@@ -32,6 +33,12 @@ class BenchOptions:
     latency: LatencyOptions = field(default_factory=LatencyOptions)
     scenarios: ScenarioOptions | None = None
     energy: bool = False
+    cuda_graph: bool | None = None  # of TensorRT's rows; None: where it works
+
+    @property
+    def engine_options(self) -> EngineOptions:
+        """What every engine is opened with."""
+        return EngineOptions(self.threads, trust=self.trust, cuda_graph=self.cuda_graph)
 
     def __post_init__(self) -> None:
         if not self.paths:
@@ -57,4 +64,5 @@ class BenchOptions:
             "accuracy_batch": self.accuracy_batch,
             "latency": asdict(self.latency),
             "scenarios": encode(self.scenarios),
+            "cuda_graph": self.cuda_graph,
         }

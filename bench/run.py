@@ -15,7 +15,14 @@ from edgereid.bench.candidates import resolve
 from edgereid.bench.energy.report import measure_energies
 from edgereid.bench.latency import Clock
 from edgereid.bench.machine import machine, state, state_warnings
-from edgereid.bench.opening import Opened, Opener, open_all, open_with_runtime, reference_of
+from edgereid.bench.opening import (
+    Opened,
+    Opener,
+    has_graphs,
+    open_all,
+    open_with_runtime,
+    reference_of,
+)
 from edgereid.bench.options import BenchOptions
 from edgereid.bench.phases import measure_phases, with_phases
 from edgereid.bench.process import peak_resident_bytes
@@ -25,7 +32,6 @@ from edgereid.bench.scenarios.result import Scenarios
 from edgereid.bench.scenarios.run import Setup, run_scenarios
 from edgereid.bench.timing import fixed_batches, time_batch
 from edgereid.data.types import ReidDataset
-from edgereid.engines.base import EngineOptions
 from edgereid.errors import UsageError
 from edgereid.evaluation.result import LeftOut
 
@@ -48,9 +54,9 @@ def run_bench(
         dataset = open_dataset(options.data, options.layout)
     described = None if dataset is None else _describe(dataset)
     with ExitStack() as stack:
-        engine_options = EngineOptions(threads=options.threads, trust=options.trust)
-        opened, left_out = open_all(candidates, engine_options, stack, opener)
+        opened, left_out = open_all(candidates, options.engine_options, stack, opener)
         _check_budget(options, opened)
+        _check_graphs(options, opened)
         left_out += fixed_batches(opened, options.batches)
         before = state()
         timed = {b: time_batch(b, opened, dataset, options.latency, clock) for b in options.batches}
@@ -92,7 +98,7 @@ def _scenarios(
 ) -> Scenarios | None:
     if options.scenarios is None:
         return None
-    engine_options = EngineOptions(threads=options.threads, trust=options.trust)
+    engine_options = options.engine_options
     candidates = [o.candidate for o in opened]
 
     def open_with(threads: int, stack: ExitStack) -> tuple[list[Opened], list[LeftOut]]:
@@ -108,6 +114,11 @@ def _describe(dataset: ReidDataset) -> Dataset:
     from edgereid.bench.accuracy import describe
 
     return describe(dataset)
+
+
+def _check_graphs(options: BenchOptions, opened: Sequence[Opened]) -> None:
+    if options.cuda_graph is not None and not any(has_graphs(o.candidate) for o in opened):
+        raise UsageError("no engine here has CUDA graphs, TensorRT's have: leave --cuda-graph out.")
 
 
 def _check_budget(options: BenchOptions, opened: Sequence[Opened]) -> None:

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,9 @@ from edgereid.errors import InputError
 
 T = TypeVar("T")
 R = TypeVar("R")
+#: What an engine is fed: (N, 3, H, W) float32, or (N, H, W, 3) uint8 (``Preprocessing.input``).
+Batch = NDArray[Any]
+INPUTS = ("float32", "uint8")
 MAX_PIXELS = 50_000_000  # a person's crop has some 10,000; a decompression bomb has more
 #: What is decoded. Pillow knows more, some of it with programs behind it (EPS starts Ghostscript).
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM")
@@ -34,6 +37,7 @@ _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
+INTERPOLATIONS = tuple(_RESAMPLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,9 @@ class Preprocessing:
     Resize to ``height`` x ``width`` (Pillow's filter ``interpolation``, antialiased when
     shrinking), put the channels first in the order ``color``, scale to 0..1, subtract ``mean``,
     divide by ``std`` (one value a channel, in that same order). Raises InputError on other values.
+
+    ``input``: what the engine takes. With "uint8" the steps after the resize lie in its graph: it
+    takes the resized pixels, (N, H, W, 3) in RGB whatever ``color`` says.
     """
 
     height: int
@@ -51,8 +58,11 @@ class Preprocessing:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     interpolation: str = "bilinear"
+    input: str = "float32"
 
     def __post_init__(self) -> None:
+        if self.input not in INPUTS:
+            raise InputError(f"input type {self.input!r:.40} is unknown: {', '.join(INPUTS)}.")
         if self.color not in ("RGB", "BGR"):
             raise InputError(f"colour order {self.color!r:.40} is unknown: RGB or BGR.")
         if self.interpolation not in _RESAMPLING:
@@ -67,15 +77,17 @@ class Preprocessing:
             raise InputError(f"std {self.std} has a value that is not above zero.")
 
     def to_json(self) -> dict[str, Any]:
-        value = asdict(self)
-        return value | {"mean": list(self.mean), "std": list(self.std)}
+        value = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        if self.input == "float32":
+            del value["input"]  # a version that does not know the field refuses it
+        return value
 
     @staticmethod
     def from_json(value: Any) -> Preprocessing:
         """The inverse of ``to_json``; raises InputError on anything else, unknown fields included
         (one that is left out changes the embeddings)."""
-        fields = Preprocessing.__dataclass_fields__
-        if not isinstance(value, dict) or set(value) != set(fields):
+        fields = [name for name in Preprocessing.__dataclass_fields__ if name != "input"]
+        if not isinstance(value, dict) or set(value) - {"input"} != set(fields):
             raise InputError(f"the preprocessing needs exactly the fields {', '.join(fields)}.")
         if not all(type(value[key]) is int for key in ("height", "width")):
             raise InputError("the preprocessing's height and width need whole numbers of pixels.")
@@ -86,7 +98,13 @@ class Preprocessing:
             mean=_three(value["mean"]),
             std=_three(value["std"]),
             interpolation=str(value["interpolation"]),
+            input=str(value.get("input", "float32")),
         )
+
+    def taken_as(self, dtype: str) -> Preprocessing:
+        """The same for an engine whose input has this type: a bundle with engines that take bytes
+        holds float weights as well. Raises InputError on a type that no engine takes."""
+        return replace(self, input=dtype)
 
 
 def _three(values: Any) -> tuple[float, float, float]:
@@ -155,6 +173,15 @@ def resize(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8
     return np.asarray(image.resize(size, _RESAMPLING[preprocessing.interpolation]), dtype=np.uint8)
 
 
+def channel_scales(
+    preprocessing: Preprocessing,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """By channel, in the network's order: what pixels of 0 to 255 are multiplied by, and what is
+    added then."""
+    mean, std = np.asarray(preprocessing.mean), np.asarray(preprocessing.std)
+    return (1.0 / (255.0 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+
+
 def normalise(
     pixels: NDArray[np.uint8],
     preprocessing: Preprocessing,
@@ -167,8 +194,7 @@ def normalise(
     """
     if pixels.dtype != np.uint8 or pixels.ndim < 3 or pixels.shape[-1] != 3:
         raise InputError(f"pixels need (..., H, W, 3) uint8, not {pixels.shape} {pixels.dtype}.")
-    mean, std = np.asarray(preprocessing.mean), np.asarray(preprocessing.std)
-    scale, shift = (1.0 / (255.0 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+    scale, shift = channel_scales(preprocessing)
     height, width = pixels.shape[-3:-1]
     if out is None:
         out = np.empty((*pixels.shape[:-3], 3, height, width), dtype=np.float32)
@@ -180,18 +206,28 @@ def normalise(
     return out
 
 
-def load_batch(paths: Sequence[Path], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Decode and preprocess files: (N, 3, H, W) float32. Raises InputError, also on no files."""
+def batch_of(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> Batch:
+    """What the engine takes of pixels (N, H, W, 3) in RGB: they themselves, or normalised."""
+    return pixels if preprocessing.input == "uint8" else normalise(pixels, preprocessing)
+
+
+def mirrored(batch: Batch) -> Batch:
+    """The mirror images of a batch, left and right exchanged: a view."""
+    return batch[:, :, ::-1] if batch.dtype == np.uint8 else batch[..., ::-1]
+
+
+def load_batch(paths: Sequence[Path], preprocessing: Preprocessing) -> Batch:
+    """Decode and preprocess files: what an engine takes. Raises InputError, also on no files."""
     if not paths:
         raise InputError("no images to load: at least one is needed.")
     pixels = [resize(decode(path), preprocessing) for path in paths]
-    return normalise(np.stack(pixels), preprocessing)
+    return batch_of(np.stack(pixels), preprocessing)
 
 
 def iter_batches(
     paths: Iterable[Path], preprocessing: Preprocessing, batch_size: int, workers: int = 2
-) -> Iterator[NDArray[np.float32]]:
-    """Batches (N, 3, H, W) in the order of ``paths``; threads decode the next ones meanwhile.
+) -> Iterator[Batch]:
+    """What an engine takes, in the order of ``paths``; threads decode the next ones meanwhile.
 
     At most ``workers + 1`` batches are in memory however long ``paths`` is. Decoding releases the
     interpreter, so two workers decode nearly twice as fast as one where two cores are free.

@@ -24,7 +24,7 @@ from edgereid.export.graph import Graph
 from edgereid.export.openvino_ir import write_ir
 from edgereid.export.origin import MODEL_FILE
 from edgereid.export.placement import place, schemes_needed
-from edgereid.export.policy import POLICIES
+from edgereid.export.policy import POLICIES, PlacementPolicy
 from edgereid.export.repair.mended import quantize_stored
 from edgereid.files import write_bytes
 
@@ -65,8 +65,20 @@ def calibrate(
     threads: int,
 ) -> CalibrationTable:
     """Run the float network over ``batches`` and decide the ranges that ``targets`` need."""
-    graph = load_graph(float_path)
     policies = tuple(POLICIES[t] for t in targets)
+    return calibrate_for(float_path, batches, policies, decision, provenance, threads)
+
+
+def calibrate_for(
+    float_path: Path,
+    batches: Iterable[NDArray[np.float32]],
+    policies: tuple[PlacementPolicy, ...],
+    decision: Decision,
+    provenance: Mapping[str, Any],
+    threads: int,
+) -> CalibrationTable:
+    """``calibrate`` for policies that need not be a target's."""
+    graph = load_graph(float_path)
     tensors = {source for p in policies for source in place(graph, p).activations.values()}
     sample = Sample(auto.IMAGES if decision.method == AUTO else 0)
     histograms = collect(float_path, sample.passing(batches), tensors, threads=threads)

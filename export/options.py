@@ -22,7 +22,8 @@ class ExportOptions:
     ``incoming`` says how it is to be read. ``weights`` None: the shipped ones; ``calibration``
     None: built-in images, which suit the shipped weights only; ``threads`` None: as many as this
     process may use; ``crop``: how hard attention crops its regions, None: as the network is made;
-    ``flip``: the manifest says that an embedding is the mean with that of the mirror image."""
+    ``flip``: the manifest says that an embedding is the mean with that of the mirror image;
+    ``uint8_input``: the files take the pixels as bytes and normalise them."""
 
     network: str
     out: Path
@@ -40,12 +41,16 @@ class ExportOptions:
     overwrite: bool = False
     crop: str | None = None
     flip: bool = False
+    uint8_input: bool = False
     incoming: IncomingOptions = field(default_factory=IncomingOptions)
     repairs: RepairOptions = field(default_factory=RepairOptions)
+    table: Path | None = None  # ranges to use; None: calibrated here
     command: tuple[str, ...] = ()  # as the user typed it, for the manifest
 
     def __post_init__(self) -> None:
         self._check_origin()
+        if self.table is not None and not self.int8:
+            raise UsageError("--table has the ranges of INT8 engines: add --int8.")
         for name, value, known in (
             ("target", self.target, ("auto", *TARGETS)),
             ("crop", CROPS[0] if self.crop is None else self.crop, CROPS),

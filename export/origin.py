@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgereid.bundle import BundleFile
-from edgereid.images import Preprocessing
+from edgereid.images import Batch, Preprocessing
 
 MODEL_FILE = "model.onnx"
 
@@ -43,8 +43,8 @@ class Origin(Protocol):
     @property
     def preprocessing(self) -> Preprocessing: ...
 
-    def write(self, directory: Path, crops: NDArray[np.float32]) -> Written:
-        """Write ``model.onnx`` into ``directory``; ``crops`` (N, 3, H, W) are preprocessed.
+    def write(self, directory: Path, crops: Batch) -> Written:
+        """Write ``model.onnx`` into ``directory``; ``crops`` are preprocessed.
 
         Raises InputError when the network gives NaN or nearly the same feature for every crop.
         """

@@ -22,8 +22,7 @@ from edgereid.bundle import (
     total_bytes,
     write_manifest,
 )
-from edgereid.calibration.collect import BATCH
-from edgereid.calibration.images import CalibrationImages, digest
+from edgereid.calibration.images import CalibrationImages
 from edgereid.calibration.table import CalibrationTable
 from edgereid.calibration.thresholds import Decision
 from edgereid.cpus import usable_cpus
@@ -37,22 +36,23 @@ from edgereid.export.int8 import (
     EngineBuilder,
     Int8Engine,
     build_engine,
-    calibrate,
 )
 from edgereid.export.openvino_ir import write_ir
 from edgereid.export.options import ExportOptions
 from edgereid.export.origin import MODEL_FILE, Origin, Written
 from edgereid.export.parity import Parity, in_batches, measure_parity
 from edgereid.export.policy import POLICIES
+from edgereid.export.ranges import ranges_of
 from edgereid.export.repair.files import equalizing, mending
 from edgereid.export.repair.mended import quantize_stored
 from edgereid.export.sources import training_images
 from edgereid.export.targets import choose_targets
+from edgereid.export.uint8_input import taking_bytes
 from edgereid.export.versions import versions
-from edgereid.files import atomic_directory, sha256
-from edgereid.images import Preprocessing, iter_batches, load_batch
+from edgereid.files import atomic_directory
+from edgereid.images import Preprocessing, load_batch
 from edgereid.manifest import MANIFEST
-from edgereid.progress import note, progress
+from edgereid.progress import note
 
 CROPS = 32  # compared between the network and its engines
 CHECKED = 128  # on which a quantised engine is judged
@@ -103,11 +103,11 @@ def export_bundle(options: ExportOptions, build: EngineBuilder = build_engine) -
     Raises UsageError, InputError (parity, collapse, unusable images, weights or ONNX file),
     MissingRuntimeError and StorageError; ``options.out`` is then as it was.
     """
-    decision = Decision(options.method, options.percentile)
+    Decision(options.method, options.percentile)  # refused before any work
     origin = _origin(options)
     targets, why = choose_targets(options.target, options.int8)
     threads = options.threads or usable_cpus()
-    origin = equalizing(origin, options, targets, threads)
+    origin = taking_bytes(equalizing(origin, options, targets, threads), options)
     count = max(options.images, CROPS) if options.int8 else CROPS
     spare = CHECKED if options.int8 else 0
     with atomic_directory(options.out, overwrite=options.overwrite, marker=MANIFEST) as directory:
@@ -116,7 +116,7 @@ def export_bundle(options: ExportOptions, build: EngineBuilder = build_engine) -
             mend = mending(build, options.repairs, images.paths[: options.images])
             job = _Job(options, targets, why, origin, images, directory, threads, mend)
             base = _export_float(job)
-            engines = _export_int8(job, base, decision) if options.int8 else ()
+            engines = _export_int8(job, base) if options.int8 else ()
         write_manifest(directory, _manifest(job, base, engines))
     return Bundle.open(options.out)
 
@@ -160,26 +160,12 @@ def _compare(
     return parity
 
 
-def _export_int8(job: _Job, base: _Float, decision: Decision) -> tuple[Int8Engine, ...]:
+def _export_int8(job: _Job, base: _Float) -> tuple[Int8Engine, ...]:
     """Calibrate, and build and check an engine for each target."""
-    images = job.images
-    paths = images.paths[: job.options.images]
-    note(f"calibrating on {len(paths)} images ({images.source}), thresholds by {decision.method}")
-    batches = progress(
-        iter_batches(paths, base.preprocessing, BATCH, job.threads),
-        label="calibrating",
-        total=-(-len(paths) // BATCH),
-    )
-    provenance = {
-        "images": digest(paths),
-        "number": len(paths),
-        "source": images.source,
-        "preprocessing": base.preprocessing.to_json(),
-        "model": sha256(job.model),
-    }
-    table = calibrate(job.model, batches, job.targets, decision, provenance, job.threads)
+    options, preprocessing = job.options, base.preprocessing
+    table = ranges_of(options, job.model, job.images, preprocessing, job.targets, job.threads)
     table.save(job.directory / CALIBRATION_FILE)
-    crops = load_batch(job.checked, base.preprocessing)
+    crops = load_batch(job.checked, preprocessing)
     with open_engine(job.model, EngineOptions(threads=job.threads)) as engine:
         reference = in_batches(engine.run, crops, LARGE)
     engines = []
@@ -235,7 +221,7 @@ def _manifest(job: _Job, base: _Float, engines: tuple[Int8Engine, ...]) -> Manif
             "source": job.images.source,
             "images": min(options.images, len(job.images.paths)),
             "table": files[-1].sha256,
-            "method": options.method,
+            "method": options.method if options.table is None else "given",
             "percentile": options.percentile if options.method == "percentile" else None,
             "seed": options.seed,
             "checked_on": "others" if job.checked[0] != job.images.paths[0] else "the same images",

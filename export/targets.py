@@ -10,8 +10,10 @@ from edgereid.export.options import TARGETS
 
 
 def installed(package: str) -> bool:
-    """Whether a package could be imported; it is not imported."""
-    return importlib.util.find_spec(package) is not None
+    """Whether a package could be imported; it is not imported. A mere folder of that name on the
+    path is none."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 def choose_targets(
@@ -36,8 +38,8 @@ def choose_targets(
     if target == "tensorrt":
         model = "tensorrt.onnx (Q/DQ)" if int8 else "model.onnx"
         return (target,), (
-            f"target tensorrt: {model} is written; the plan has to be built from it on the device "
-            "that will run it, and nothing of it was tried here"
+            f"target tensorrt: {model} is written; a plan is built from it on the device that will "
+            "run it, here if TensorRT and a GPU are at hand"
         )
     if not is_installed(target):
         raise MissingRuntimeError(

@@ -34,7 +34,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "torchvision": ("models/", "train/"),
     "fvcore": ("profile/",),
     "safetensors": ("train/", "engines/eager.py", "export/torch_onnx.py"),
-    "onnx": ("export/", "calibration/", "bench/roofline/", "bench/inspect/"),
+    "onnx": ("export/", "calibration/", "bench/roofline/", "bench/inspect/", "train/qat/"),
     "onnxscript": ("export/torch_onnx.py",),
     "onnxruntime": (
         "engines/onnxruntime.py",
@@ -52,6 +52,9 @@ VENDORS: dict[str, tuple[str, ...]] = {
     "h5py": ("data/cuhk03_mat.py",),
     "scipy": ("data/cuhk03_mat.py",),
     "tensorboard": ("train/",),
+    "pytorch_quantization": ("train/qat/pytorch_quantization_backend.py",),
+    "absl": ("train/qat/pytorch_quantization_backend.py",),
+    "modelopt": ("train/qat/modelopt_backend.py",),
     # The commands check for it before they measure.
     "matplotlib": ("bench/", "cli/bench.py", "profile/plot.py", "cli/profile.py", "search/plot.py"),
 }
@@ -68,7 +71,8 @@ LAYERS: dict[str, set[str]] = {
     "engines": BASE | {"models"},  # the eager engine builds the network
     "profile": BASE | {"models", "bench"},  # labels of a drawing
     "evaluation": BASE | MIDDLE,
-    "train": BASE | MIDDLE | {"models", "losses", "evaluation"},
+    # training with quantisation rounds where the export does
+    "train": BASE | MIDDLE | {"models", "losses", "evaluation", "calibration", "export"},
     "calibration": BASE | MIDDLE,
     "export": BASE | MIDDLE | {"models", "calibration", "evaluation"},
     "bench": BASE | MIDDLE | {"evaluation"},

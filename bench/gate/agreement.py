@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgereid.bench.gate.result import FAIL, PASS, Check
 from edgereid.evaluation.extract import Extraction, extract_paths
 from edgereid.evaluation.subject import Subject
-from edgereid.images import Preprocessing
+from edgereid.images import INTERPOLATIONS, Preprocessing
 
 Floats = NDArray[np.float32]
 
@@ -62,10 +62,16 @@ def agreement(reference: Floats, candidate: Floats) -> Check:
 
 
 def alternatives(own: Preprocessing, reference: Preprocessing) -> dict[str, Preprocessing]:
-    """Preparations that are taken for one another, other than ``own``; of its size."""
+    """Preparations that are taken for one another, other than ``own``; of its size and type. An
+    engine that takes bytes normalises by itself: there the filter of the resize is what is left."""
+    if own.input == "uint8":
+        others = (replace(own, interpolation=name) for name in INTERPOLATIONS)
+        return {f"{p.interpolation} resizing": p for p in others if p != own}
     swapped = "BGR" if own.color == "RGB" else "RGB"
     found = {
-        "as the reference's": replace(reference, height=own.height, width=own.width),
+        "as the reference's": replace(
+            reference, height=own.height, width=own.width, input=own.input
+        ),
         f"{swapped} for {own.color}": replace(own, color=swapped),
     }
     for name, (mean, std) in _MEANS.items():

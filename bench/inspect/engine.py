@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgereid.bench.inspect.layers import Information, information
 from edgereid.bench.inspect.times import LayerTimes
@@ -118,7 +119,7 @@ class _Loaded:
             self._require(context.set_input_shape(images.name, shape))
             taken = self.cuda.pair(stack, shape, images.dtype)
             # What a layer takes does not depend on values, but for NaN and infinity.
-            taken.array[...] = _noise(shape)
+            taken.array[...] = noise(shape, images.dtype)
             out_shape = tuple(int(n) for n in context.get_tensor_shape(given.name))
             if min(out_shape, default=0) < 0:
                 raise TensorRTError(f"its output has the open shape {out_shape}")
@@ -162,8 +163,13 @@ class _Loaded:
             raise TensorRTError(self.log.reason())
 
 
-def _noise(shape: Shape) -> Any:
-    return np.random.default_rng(SEED).standard_normal(shape, dtype=np.float32)
+def noise(shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Numbers as preprocessed images have them; of integers, all that there are."""
+    random = np.random.default_rng(SEED)
+    if np.issubdtype(dtype, np.integer):
+        known = np.iinfo(dtype)
+        return random.integers(known.min, known.max, shape, dtype, endpoint=True)
+    return random.standard_normal(shape, np.float32).astype(dtype)
 
 
 def _shape(profiles: tuple[Profile, ...], wanted: Wanted) -> Shape:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgereid.bench.inputs import BUFFERS, arrays
 from edgereid.bench.latency import Clock, LatencyOptions, Runner
-from edgereid.bench.opening import Opened, reference_of
+from edgereid.bench.opening import Opened, has_graphs, reference_of
 from edgereid.bench.scenarios.offline import Pool, run_offline
 from edgereid.bench.scenarios.options import (
     MULTI_STREAM,
@@ -200,6 +200,7 @@ def _starts(setup: Setup) -> dict[str, Start]:
             setup.engine_options.trust,
             o.batch,
             o.preprocessing,
+            setup.engine_options.cuda_graph if has_graphs(o.candidate) else None,
         )
         for o in setup.opened
     }

@@ -38,6 +38,8 @@ class Order:
     batch: int
     height: int
     width: int
+    input: str
+    cuda_graph: bool | None = None
 
     @classmethod
     def of(
@@ -49,11 +51,13 @@ class Order:
         trust: bool,
         batch: int | None,
         preprocessing: Preprocessing,
+        cuda_graph: bool | None = None,
     ) -> Order:
         """``batch`` None: any size, so one image."""
         size = 1 if batch is None else batch
-        height, width = preprocessing.height, preprocessing.width
-        return cls(path, runtime, precision, threads, trust, size, height, width)
+        p = preprocessing
+        shape = p.height, p.width, p.input
+        return cls(path, runtime, precision, threads, trust, size, *shape, cuda_graph)
 
 
 Report = Mapping[str, float | None]

@@ -25,12 +25,14 @@ def main(order: dict[str, Any]) -> None:
     from edgereid.engines.open import RUNTIMES, open_engine
     from edgereid.images import Preprocessing
 
-    image = noise(order["batch"], Preprocessing(order["height"], order["width"]))
+    preprocessing = Preprocessing(order["height"], order["width"], input=order["input"])
+    image = noise(order["batch"], preprocessing)
     start = time.perf_counter_ns()
     importlib.import_module(RUNTIMES[order["runtime"]].factory.partition(":")[0])
     import_ms, before = _ms(start), resident_bytes()
     start = time.perf_counter_ns()
-    options = EngineOptions(order["threads"], order["precision"], order["trust"])
+    choices = ("threads", "precision", "trust", "cuda_graph")
+    options = EngineOptions(**{name: order[name] for name in choices})
     with open_engine(Path(order["path"]), options, runtime=order["runtime"]) as engine:
         load_ms, times = _ms(start), []
         for _ in range(1 + STEADY_RUNS):

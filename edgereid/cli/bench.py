@@ -26,6 +26,8 @@ DEFAULT_MAX_MAP_DROP = 0.5
 #: Flag -> (default, with --quick).
 TIMING = {"min_time": (3.0, 0.5), "min_count": (100, 20), "max_time": (30.0, 8.0)}
 SERVER_TIMES = {"server_time": (30.0, 5.0), "verify_time": (60.0, 10.0)}
+#: --cuda-graph -> what engines are told.
+CUDA_GRAPHS = {"auto": None, "on": True, "off": False}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +46,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--runtime", action="append", default=[], metavar="NAME", help="only this (repeatable)")
     add("--energy", action="store_true", help="joules per embedding: RAPL, NVML or INA3221")
     add("--trust", action="store_true", help="run native engine files that no manifest vouches for")
+    add(
+        "--cuda-graph",
+        choices=tuple(CUDA_GRAPHS),
+        default="auto",
+        help="of TensorRT's engines: auto where a network can be captured; on: or it is an error",
+    )
     add = parser.add_argument_group("how long to measure, per batch size").add_argument
     add("--min-time", type=float, metavar="S", help="at least so many seconds an engine (3)")
     add("--min-count", type=int, metavar="N", help="at least so many runs an engine (100)")
@@ -139,6 +147,7 @@ def options_of(args: argparse.Namespace) -> BenchOptions:
         ),
         scenarios=scenarios_of(args),
         energy=bool(args.energy),
+        cuda_graph=CUDA_GRAPHS[args.cuda_graph],
     )
 
 

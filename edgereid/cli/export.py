@@ -26,6 +26,7 @@ examples:
   edgereid export dslnet --int8                      dslnet-int8/, calibrated on drawn images
   edgereid export dslnet --int8 --calib market1501   on the training split of a dataset
   edgereid export dslnet --int8 --max-drop 0.3 --target openvino     precisions by layer
+  edgereid export dslnet --int8 --uint8-input        pixels in, as bytes
   edgereid export dslnet --weights run/weights.safetensors --int8 --calib market1501
   edgereid export osnet.onnx --int8 --calib market1501 --preprocess imagenet
   edgereid export robust_reid_1x --weights run/weights.safetensors --crop matmul
@@ -61,6 +62,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--flip",
         action="store_true",
         help="an embedding is the mean with that of the mirror image: recorded for every host",
+    )
+    add(
+        "--uint8-input",
+        action="store_true",
+        help="the files take RGB bytes, N x H x W x 3, and normalise: a quarter to copy",
     )
     _configure_incoming(parser)
     _configure_quantization(parser)
@@ -137,6 +143,7 @@ def _configure_quantization(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"how thresholds are chosen: {', '.join(METHODS)} (default: %(default)s)",
     )
+    add("--table", type=Path, metavar="FILE", help="ranges to use, such as those of edgereid qat")
     add("--percentile", type=float, default=99.99, metavar="P", help="for --method percentile")
     add("--seed", type=int, default=0, metavar="N", help="choice of images (default: %(default)s)")
 
@@ -182,6 +189,7 @@ def options_of(args: argparse.Namespace) -> ExportOptions:
         overwrite=args.force,
         crop=args.crop,
         flip=args.flip,
+        uint8_input=args.uint8_input,
         incoming=IncomingOptions(
             input_size=args.input_size,
             output=args.output,
@@ -193,6 +201,7 @@ def options_of(args: argparse.Namespace) -> ExportOptions:
             interpolation=args.interpolation,
         ),
         repairs=repair_flags.repairs_of(args),
+        table=args.table,
         command=("edgereid", *sys.argv[1:]),
     )
 

@@ -60,6 +60,7 @@ COMMANDS = {
     "export": Command(
         "edgereid.cli.export", "write ONNX, calibrate, quantize, build engines: a bundle"
     ),
+    "qat": Command("edgereid.cli.qat", "train a network so that INT8 keeps its embeddings"),
     "build": Command("edgereid.cli.build", "build a TensorRT plan on the device that will run it"),
     "eval": Command("edgereid.cli.eval", "measure retrieval accuracy by any protocol"),
     "show": Command("edgereid.cli.show", "write a page of ranked lists, right and wrong framed"),
@@ -85,7 +86,7 @@ EXTRAS = {
     "torchvision": "train",
     "fvcore": "train",
     "safetensors": "train",
-    "onnx": "export",
+    "onnx": "onnx",
     "onnxscript": "export",
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",

@@ -43,9 +43,7 @@ def bundle_of(args: argparse.Namespace, options_of: Any) -> Bundle | None:
     _check(args)
     if args.max_drop is not None:
         if args.pick is not None:
-            raise UsageError(
-                "--max-drop searches a front, --pick takes a point of one: give one."
-            )
+            raise UsageError("--max-drop searches a front, --pick takes a point of one: give one.")
         return _search(args, options_of(args))
     if args.pick is not None:
         from edgereid.search.bundle import PickOptions, pick

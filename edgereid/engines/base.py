@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from edgereid.engines.vendor import runtime_errors
 from edgereid.errors import InputError, UsageError
+from edgereid.images import Batch
 
+#: By the type of an engine's input, the meaning of its axes.
+LAYOUTS = {
+    "float32": ("batch size", "channels", "height", "width"),
+    "uint8": ("batch size", "height", "width", "channels"),
+}
 Precision = str  # "f32", "bf16", "f16", "int8": the type most of the arithmetic is asked to run in
 
 
@@ -29,6 +35,14 @@ class TensorSpec:
 
     def __str__(self) -> str:
         return "x".join("N" if size is None else str(size) for size in self.shape)
+
+    @property
+    def layout(self) -> tuple[str, ...]:
+        """What the axes of a batch of images mean; raises InputError where the type is no
+        image's."""
+        if self.dtype not in LAYOUTS:
+            raise InputError(f"images come in {' or '.join(LAYOUTS)}, not in {self.dtype}.")
+        return LAYOUTS[self.dtype]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +86,15 @@ class Engine(ABC):
     @property
     def input_size(self) -> tuple[int, int]:
         """Height and width in pixels. Raises InputError when the file leaves them open."""
-        height, width = self.inputs[0].shape[2:]
+        spec = self.inputs[0]
+        height, width = (spec.shape[spec.layout.index(axis)] for axis in ("height", "width"))
         if height is None or width is None:
             raise InputError("the engine leaves its input size open: no fixed height and width.")
         return height, width
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embeddings (N, D) float32, owned by the caller, of images (N, 3, H, W) float32.
+    def run(self, batch: Batch) -> NDArray[np.float32]:
+        """Embeddings (N, D) float32, owned by the caller, of images: (N, 3, H, W) float32, or
+        (N, H, W, 3) uint8 where that is the type of ``inputs[0]``.
 
         Raises InputError on a wrong type, shape or size, on an empty batch, on images or embeddings
         that are not finite and when the runtime fails; UsageError on a closed engine.
@@ -91,24 +107,24 @@ class Engine(ABC):
         self._check_output(out, len(batch))
         return out
 
-    def _check_input(self, batch: NDArray[np.float32]) -> None:
+    def _check_input(self, batch: Batch) -> None:
         spec = self.inputs[0]
-        if not isinstance(batch, np.ndarray) or batch.dtype != np.float32:
+        if not isinstance(batch, np.ndarray) or batch.dtype != spec.dtype:
             got_type = batch.dtype if isinstance(batch, np.ndarray) else type(batch).__name__
-            raise InputError(f"the engine takes a float32 array, not {got_type}.")
+            raise InputError(f"the engine takes a {spec.dtype} array, not {got_type}.")
         if batch.ndim != 4:
-            raise InputError(f"the engine takes (N, 3, H, W), not {batch.ndim} dimensions.")
+            form = "(N, H, W, 3)" if spec.dtype == "uint8" else "(N, 3, H, W)"
+            raise InputError(f"the engine takes {form}, not {batch.ndim} dimensions.")
         if len(batch) == 0:
             raise InputError("the batch is empty: at least one image is needed.")
         for axis, (got, want) in enumerate(zip(batch.shape, spec.shape, strict=True)):
             if want is not None and got != want:
                 given = "x".join(str(s) for s in batch.shape)
-                what = ("batch size", "channels", "height", "width")[axis]
                 raise InputError(
-                    f"wrong input size: the engine takes {spec}, got {given} ({what})."
+                    f"wrong input size: the engine takes {spec}, got {given} ({spec.layout[axis]})."
                 )
         # A ReLU may turn NaN into a plain zero, so the output alone does not show it.
-        if not np.isfinite(batch).all():
+        if batch.dtype != np.uint8 and not np.isfinite(batch).all():
             bad = np.flatnonzero(~np.isfinite(batch).all(axis=(1, 2, 3)))
             raise InputError(f"image {bad[0]} of the batch holds NaN or infinity ({len(bad)} do).")
 
@@ -125,7 +141,7 @@ class Engine(ABC):
             raise InputError(f"the engine gave NaN or infinity for {bad} of {count} images.")
 
     @abstractmethod
-    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, batch: Batch) -> NDArray[np.float32]:
         """The backend's work, on a checked batch, contiguous and writable (runtimes that share
         memory insist on it); it is left as it is. Returns an array the caller owns."""
 

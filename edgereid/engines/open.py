@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgereid.bundle import Bundle
-from edgereid.engines.base import Engine, EngineOptions
+from edgereid.engines.base import LAYOUTS, Engine, EngineOptions
 from edgereid.engines.companions import companions
 from edgereid.errors import InputError, IntegrityError, MissingRuntimeError, UsageError
 
@@ -190,19 +190,22 @@ def _factory(row: EngineRow) -> Callable[[Path, EngineOptions], Engine]:
 
 
 def _check_signature(path: Path, engine: Engine) -> None:
-    """Raise InputError unless the network takes one float32 image batch and gives one embedding."""
+    """Raise InputError unless the network takes one image batch, in float32 or in bytes, and gives
+    one embedding."""
     taken = ", ".join(f"{s} {s.dtype}" for s in engine.inputs)
     given = ", ".join(f"{s} {s.dtype}" for s in engine.outputs)
     images, features = engine.inputs[:1], engine.outputs[:1]
     fits = (
         len(engine.inputs) == len(engine.outputs) == 1
         and len(images[0].shape) == 4
-        and images[0].shape[1] in (3, None)
+        and images[0].dtype in LAYOUTS
+        and images[0].shape[images[0].layout.index("channels")] in (3, None)
         and len(features[0].shape) in (0, 2)
-        and images[0].dtype == features[0].dtype == "float32"
+        and features[0].dtype == "float32"
     )
     if not fits:
         raise InputError(
             f"{path} is no embedding network: it takes {taken or 'nothing'} and gives "
-            f"{given or 'nothing'}; Nx3xHxW float32 in and NxD float32 out is needed."
+            f"{given or 'nothing'}; Nx3xHxW float32 or NxHxWx3 uint8 in and NxD float32 out is "
+            "needed."
         )

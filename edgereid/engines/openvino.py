@@ -66,9 +66,8 @@ def _spec(port: Any) -> TensorSpec:
         () if rank.is_dynamic else tuple(None if d.is_dynamic else d.get_length() for d in partial)
     )
     name = port.get_any_name() if port.get_names() else ""
-    return TensorSpec(
-        name, shape, {"f32": "float32"}.get(port.get_element_type().get_type_name(), "?")
-    )
+    types = {"f32": "float32", "u8": "uint8"}
+    return TensorSpec(name, shape, types.get(port.get_element_type().get_type_name(), "?"))
 
 
 def _in_use(runs: Counter[str]) -> str | None:

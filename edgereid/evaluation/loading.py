@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgereid.data.check import read_image_file
 from edgereid.errors import InputError
-from edgereid.images import Preprocessing, ahead, decode_bytes, normalise, resize
+from edgereid.images import Batch, Preprocessing, ahead, decode_bytes, normalise, resize
 
 #: Batches that are being made, or wait, while the engine runs another.
 DEPTH = 2
@@ -35,10 +35,19 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class _Buffer:
-    """A batch under way: pixels (B, H, W, 3) and the network's input (B, 3, H, W)."""
+    """A batch under way: pixels (B, H, W, 3) and what the engine takes: (B, 3, H, W) float32, or
+    those pixels."""
 
     pixels: NDArray[np.uint8]
-    batch: NDArray[np.float32]
+    batch: Batch
+
+    @staticmethod
+    def empty(size: int, preprocessing: Preprocessing) -> _Buffer:
+        height, width = preprocessing.height, preprocessing.width
+        pixels = np.empty((size, height, width, 3), dtype=np.uint8)
+        if preprocessing.input == "uint8":
+            return _Buffer(pixels, pixels)
+        return _Buffer(pixels, np.empty((size, 3, height, width), dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +72,8 @@ def digests(paths: Sequence[Path], workers: int) -> list[bytes]:
 
 def load(
     images: Sequence[Image], preprocessing: Preprocessing, size: int, workers: int
-) -> Generator[tuple[NDArray[np.float32], int], None, None]:
-    """Batches (size, 3, H, W) of ``images`` in order, each with the number of images in it.
+) -> Generator[tuple[Batch, int], None, None]:
+    """Batches of ``size`` of ``images`` in order, each with the number of images in it.
 
     A batch is overwritten once the next one is asked for. At most ``DEPTH + 1`` are in memory.
     All threads work on the same batch: an engine that shares the processors with them waits for
@@ -92,17 +101,9 @@ def _slices(
     free: deque[_Buffer],
 ) -> Iterator[_Slice]:
     """The images in the order of their places: batch by batch, ``workers`` slices each."""
-    height, width = preprocessing.height, preprocessing.width
     for first in range(0, len(images), size):
         chunk = images[first : first + size]
-        buffer = (
-            free.popleft()
-            if free
-            else _Buffer(
-                np.empty((size, height, width, 3), dtype=np.uint8),
-                np.empty((size, 3, height, width), dtype=np.float32),
-            )
-        )
+        buffer = free.popleft() if free else _Buffer.empty(size, preprocessing)
         step = -(-len(chunk) // workers)
         for start in range(0, len(chunk), step):
             yield _Slice(buffer, start, chunk[start : start + step], len(chunk))
@@ -113,7 +114,8 @@ def _fill(preprocessing: Preprocessing, part: _Slice) -> _Slice:
     pixels = part.buffer.pixels[rows]
     for row, image in enumerate(part.images):
         pixels[row] = _pixels(image, preprocessing)
-    normalise(pixels, preprocessing, out=part.buffer.batch[rows])
+    if preprocessing.input == "float32":
+        normalise(pixels, preprocessing, out=part.buffer.batch[rows])
     return part
 
 

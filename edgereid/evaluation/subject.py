@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgereid.engines.base import Engine
-from edgereid.images import Preprocessing, normalise
+from edgereid.images import Batch, Preprocessing, batch_of, mirrored
 
 Floats = NDArray[np.float32]
 
@@ -39,8 +39,8 @@ def batch_size(engine: Engine, wanted: int) -> int:
     return wanted if fixed is None else fixed
 
 
-def embed(engine: Engine, batch: Floats) -> Floats:
-    """Features (N, D) of a batch (N, 3, H, W); an engine of fixed batch size is fed in pieces, the
+def embed(engine: Engine, batch: Batch) -> Floats:
+    """Features (N, D) of a batch of images; an engine of fixed batch size is fed in pieces, the
     last one filled up with repeats whose features are dropped."""
     size = batch_size(engine, len(batch))
     if size == len(batch):
@@ -50,9 +50,9 @@ def embed(engine: Engine, batch: Floats) -> Floats:
     return np.concatenate(pieces)[: len(batch)]
 
 
-def embed_flipped_too(engine: Engine, batch: Floats) -> Floats:
+def embed_flipped_too(engine: Engine, batch: Batch) -> Floats:
     """The mean of the features of the images and of their mirror images, not normalised before."""
-    mean: Floats = embed(engine, batch) + embed(engine, batch[..., ::-1])
+    mean: Floats = embed(engine, batch) + embed(engine, mirrored(batch))
     mean *= np.float32(0.5)
     return mean
 
@@ -77,9 +77,9 @@ def place_free(subject: Subject, size: int) -> bool:
     return np.array_equal(first[::-1], reverse) and np.array_equal(first[-1], among_others[0])
 
 
-def _noise(subject: Subject, count: int, spread: int = 1) -> Floats:
-    """(count, 3, H, W); the second half has a ``spread``-th of the range."""
+def _noise(subject: Subject, count: int, spread: int = 1) -> Batch:
+    """``count`` images; the second half has a ``spread``-th of the range."""
     shape = (count, subject.preprocessing.height, subject.preprocessing.width, 3)
     pixels = np.random.default_rng(0).integers(0, 256, size=shape, dtype=np.uint8)
     pixels[count // 2 :] //= spread
-    return normalise(pixels, subject.preprocessing)
+    return batch_of(pixels, subject.preprocessing)

@@ -61,8 +61,9 @@ class Target:
         return f"{known} ({self.file})" if known else self.file
 
     def preprocessing_of(self, engine: Engine) -> Preprocessing:
-        """What its images go through."""
-        return self.preprocessing or Preprocessing(*engine.input_size)
+        """What its images go through, to the type that this engine takes."""
+        stated = self.preprocessing or Preprocessing(*engine.input_size)
+        return stated.taken_as(engine.inputs[0].dtype)
 
 
 def label(runtime: str | None, precision: str | None) -> str:

@@ -62,4 +62,5 @@ def network_of(
     from edgereid.engines.eager import EagerEngine
 
     engine = EagerEngine(weights, EngineOptions())
-    return engine.network, preprocessing or Preprocessing(*engine.input_size)
+    stated = preprocessing or Preprocessing(*engine.input_size)
+    return engine.network, stated.taken_as(engine.inputs[0].dtype)

@@ -55,6 +55,11 @@ def deepstream(source: Source, options: DeployOptions, own: DeepStreamOptions) -
             f"{source.what} compares embeddings by {manifest.distance} distance, DeepStream's "
             "tracker by cosine: its re-identification would not be the network's."
         )
+    if manifest.preprocessing.input != "float32":
+        raise InputError(
+            f"{source.what} has networks that take bytes and normalise them; DeepStream's tracker "
+            "scales by itself and feeds float32: export without --uint8-input."
+        )
     model = read_model(source, choose(source, own.precision))
     precision = _precision(source, model, own.precision)
     scaling, notes = scaling_for(manifest.preprocessing, own.normalisation, source.what)

@@ -40,11 +40,6 @@ MEASURE_FLAGS = ("--warmUp=200", "--duration=3", "--iterations=1000", "--percent
 HOST_FLAGS = ("--useCudaGraph", "--useSpinWait")
 NO_TRANSFERS = "--noDataTransfers"  # likewise
 
-#: Operators that stay FP32 in a weakly typed FP16 build: their numbers leave float16's range or
-#: need its missing digits. A mean of powers, as in GeM, belongs to them.
-FLOAT_OPERATORS = frozenset({"Pow", "ReduceL2", "LpNormalization", "Softmax", "GridSample"})
-MEANS = frozenset({"ReduceMean", "GlobalAveragePool", "AveragePool"})
-
 CHOOSER = """\
 #!/bin/sh
 # Choose the script for the trtexec at hand, by the flags it knows, and run it.

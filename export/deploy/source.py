@@ -15,6 +15,7 @@ from edgereid.bundle import Bundle, BundleFile
 from edgereid.engines.companions import companions
 from edgereid.engines.onnx_file import read_onnx
 from edgereid.errors import InputError
+from edgereid.images import Preprocessing
 from edgereid.manifest import MANIFEST
 
 _MAX_XML_BYTES = 64 * 2**20
@@ -45,8 +46,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Tensors:
-    """The one input (N, 3, H, W) and the one output (N, D), both float32, by name; None is a size
-    that the file leaves open."""
+    """The one input, (N, 3, H, W) float32 or (N, H, W, 3) uint8 as the manifest says, and the one
+    output (N, D) float32, by name; None is a size that the file leaves open."""
 
     input: str
     input_dims: Dims
@@ -89,7 +90,7 @@ def read_model(source: Source, file: BundleFile) -> OnnxModel:
         file,
         path,
         proto,
-        check_tensors(path, _onnx_tensors(path, proto.graph), source.bundle),
+        check_tensors(path, _onnx_tensors(path, proto.graph, input_type(source)), source.bundle),
         extra,
         int8=read_onnx(path).is_int8,
         half=any(i.data_type == half for i in proto.graph.initializer)
@@ -97,10 +98,21 @@ def read_model(source: Source, file: BundleFile) -> OnnxModel:
     )
 
 
+def input_type(source: Source) -> str:
+    """What the bundle's engines take, by the manifest: "float32" or "uint8"."""
+    return source.bundle.manifest.preprocessing.input
+
+
+def image_dims(preprocessing: Preprocessing) -> tuple[int, int, int]:
+    """The input's sizes without the batch."""
+    height, width = preprocessing.height, preprocessing.width
+    return (height, width, 3) if preprocessing.input == "uint8" else (3, height, width)
+
+
 def check_tensors(path: Path, tensors: Tensors, bundle: Bundle) -> Tensors:
     """The tensors, if they are those of the manifest. Raises InputError."""
     manifest = bundle.manifest
-    wanted = (3, manifest.preprocessing.height, manifest.preprocessing.width)
+    wanted = image_dims(manifest.preprocessing)
     if tensors.input_dims[1:] != wanted:
         raise InputError(
             f"{path} takes {_shape(tensors.input_dims)}, the manifest says "
@@ -124,7 +136,7 @@ def _shape(dims: Dims) -> str:
     return "x".join("N" if d is None else str(d) for d in dims)
 
 
-def _onnx_tensors(path: Path, graph: Any) -> Tensors:
+def _onnx_tensors(path: Path, graph: Any, taken: str) -> Tensors:
     from onnx import TensorProto
 
     weights = {i.name for i in graph.initializer}
@@ -134,19 +146,20 @@ def _onnx_tensors(path: Path, graph: Any) -> Tensors:
             f"{path} has {len(inputs)} inputs and {len(graph.output)} outputs: one each is needed."
         )
     found = []
-    for value in (inputs[0], graph.output[0]):
+    types = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8}
+    for value, wanted in ((inputs[0], taken), (graph.output[0], "float32")):
         kind = value.type.tensor_type
-        if kind.elem_type != TensorProto.FLOAT:
-            raise InputError(f"{path}: the tensor {value.name!r:.60} is not float32.")
+        if kind.elem_type != types[wanted]:
+            raise InputError(f"{path}: the tensor {value.name!r:.60} is not {wanted}.")
         found.append(
             tuple(d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim)
         )
     return Tensors(inputs[0].name, found[0], graph.output[0].name, found[1])
 
 
-def read_ir(path: Path) -> Tensors:
+def read_ir(path: Path, taken: str = "float32") -> Tensors:
     """The tensors of an OpenVINO network. Raises InputError when the .xml is not one with one
-    float32 input and one output."""
+    input of the type ``taken`` and one output."""
     try:
         if path.stat().st_size > _MAX_XML_BYTES:
             raise InputError(f"{path} is larger than {_MAX_XML_BYTES // 2**20} MiB: no network.")
@@ -164,8 +177,8 @@ def read_ir(path: Path) -> Tensors:
     result = outputs[0].get("output_names", "").partition(",")[0]
     if given is None or port is None or not name or not result:
         raise InputError(f"{path} does not name its input and its output: export it again.")
-    if given.get("precision") != "FP32":
-        raise InputError(f"{path}: the tensor {name!r:.60} is not float32.")
+    if given.get("precision") != {"float32": "FP32", "uint8": "U8"}[taken]:
+        raise InputError(f"{path}: the tensor {name!r:.60} is not {taken}.")
     return Tensors(name, _ir_dims(path, given), result, _ir_dims(path, port))
 
 

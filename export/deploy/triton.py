@@ -21,6 +21,7 @@ from edgereid.export.deploy.source import (
     Source,
     Tensors,
     check_tensors,
+    input_type,
     read_ir,
     read_model,
 )
@@ -28,6 +29,7 @@ from edgereid.export.deploy.source import (
 VERSION = "1"
 #: Preferred batches are the powers of two from here to the largest batch, and that one.
 SMALLEST_PREFERRED = 4
+_TYPES = {"float32": "TYPE_FP32", "uint8": "TYPE_UINT8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,9 @@ def triton(source: Source, options: DeployOptions, own: TritonOptions) -> Output
         # OpenVINO finds its weights by the network's name, ONNX by the name in the file
         target = "model.bin" if path.suffix == ".xml" else companion
         copies[f"{version}/{target}"] = path.parent / companion
-    config = model_config(name, backend, tensors, options.max_batch, own, parameters(source, file))
+    taken = Symbol(_TYPES[input_type(source)])
+    known = parameters(source, file)
+    config = model_config(name, backend, tensors, taken, options.max_batch, own, known)
     notes = [f"{file.name} is served by Triton's backend {backend.name} ({backend.kind})"]
     if backend.name == "tensorrt":
         notes.append(
@@ -103,7 +107,8 @@ def _tensors(source: Source, file: BundleFile) -> tuple[Tensors, tuple[str, ...]
     path = source.bundle.path(file)
     if path.suffix == ".xml":
         weights = source.bundle.file(path.with_suffix(".bin").name)
-        return check_tensors(path, read_ir(path), source.bundle), (weights.name,)
+        tensors = read_ir(path, input_type(source))
+        return check_tensors(path, tensors, source.bundle), (weights.name,)
     if path.suffix in PLAN_SUFFIXES:
         floats = source.bundle.find("float")
         if not floats:
@@ -131,6 +136,7 @@ def model_config(
     name: str,
     backend: Backend,
     tensors: Tensors,
+    taken: Symbol,
     max_batch: int,
     own: TritonOptions,
     known: dict[str, Any],
@@ -142,7 +148,9 @@ def model_config(
         "backend": backend.name,
         "default_model_filename": backend.filename,
         "max_batch_size": max_batch,
-        "input": [{"name": tensors.input, "data_type": kind, "dims": list(tensors.input_dims[1:])}],
+        "input": [
+            {"name": tensors.input, "data_type": taken, "dims": list(tensors.input_dims[1:])}
+        ],
         "output": [
             {"name": tensors.output, "data_type": kind, "dims": list(tensors.output_dims[1:])}
         ],

@@ -18,16 +18,16 @@ from edgereid.export.deploy.options import DeployOptions, TrtexecOptions
 from edgereid.export.deploy.output import Output
 from edgereid.export.deploy.recipes import (
     CHOOSER,
-    FLOAT_OPERATORS,
     HOST_FLAGS,
-    MEANS,
     MEASURE_FLAGS,
     NO_TRANSFERS,
     RECIPES,
     Recipe,
 )
-from edgereid.export.deploy.source import OnnxModel, Source, read_model
+from edgereid.export.deploy.source import OnnxModel, Source, image_dims, read_model
 from edgereid.export.graph import Graph
+from edgereid.export.lint.view import View, label
+from edgereid.export.typed.rules import float32_layers
 
 DEFAULT_OPT_BATCH = 8
 OPSET_OF_8 = 17  # onnx-tensorrt's docs/operators.md at 8.6
@@ -61,7 +61,7 @@ class _Job:
     """What all scripts share: the batches a plan is built for, and memory."""
 
     network: str
-    dims: str  # "3x256x128"
+    dims: str  # "3x256x128", of bytes "256x128x3"
     batches: tuple[int, int, int]
     workspace_mib: int
 
@@ -69,10 +69,10 @@ class _Job:
 def trtexec(source: Source, options: DeployOptions, own: TrtexecOptions) -> Output:
     """The scripts, and the ONNX files they read. Raises InputError and UsageError."""
     manifest = source.bundle.manifest
-    pre = manifest.preprocessing
     opt = own.opt_batch or min(DEFAULT_OPT_BATCH, options.max_batch)
     batches = (1, opt, options.max_batch)
-    job = _Job(manifest.network, f"3x{pre.height}x{pre.width}", batches, own.workspace_mib)
+    dims = "x".join(map(str, image_dims(manifest.preprocessing)))
+    job = _Job(manifest.network, dims, batches, own.workspace_mib)
     weak, strong = choose(source)
     contents = {"build.sh": CHOOSER.encode()}
     used: dict[str, OnnxModel] = {}
@@ -147,15 +147,11 @@ def _read(source: Source, file: BundleFile) -> OnnxModel:
 
 
 def float_layers(model: OnnxModel) -> list[str]:
-    """Names of the nodes that a weakly typed build keeps in FP32, in the graph's order."""
-    graph = Graph(model.proto)
-    found = []
-    for node in graph.nodes:
-        maker = graph.producer.get(node.input[0]) if node.input else None
-        of_powers = node.op_type in MEANS and maker is not None and maker.op_type == "Pow"
-        if node.op_type in FLOAT_OPERATORS or of_powers:
-            found.append(str(node.name))
-    return found
+    """Names of the nodes that a weakly typed build keeps in FP32, in the graph's order: those of
+    ``edgereid build``. What gives no floats has no type to choose."""
+    view = View(model.proto)
+    floats = {label(n) for n in view.nodes if any(view.dtype(o) == "float" for o in n.output if o)}
+    return [name for name in float32_layers(model.proto) if name in floats]
 
 
 def _precision(model: OnnxModel) -> tuple[str, ...]:

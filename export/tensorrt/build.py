@@ -119,7 +119,7 @@ def _build(tools: _Tools, job: _Job, host: dict[str, Any]) -> Plan:
     config = configure(trt, tools.builder, recipe, options)
     calibrator = None if job.cache is None else implicit.calibrate(trt, config, job.cache)
     name = str(job.model.path)
-    batches = set_profile(tools.builder, config, network, options.batches, name)
+    batches = set_profile(tools.builder, config, network, options, name)
     size, features = _sizes(network, job.model)
     timing = attach(config, _timing_path(tools, options))
     tools.log.clear()  # of what the timing cache was refused for
@@ -132,7 +132,15 @@ def _build(tools: _Tools, job: _Job, host: dict[str, Any]) -> Plan:
     said["timing_cache"] = timing.to_json()
     said["warnings"] = [*remarks, *warnings(tools.log)][:MAX_WARNINGS]
     said["build_seconds"] = round(seconds, 1)
-    return Plan(data, recipe.precision, said, size, features)
+    given = tuple(int(length) for length in network.get_input(0).shape)
+    return Plan(
+        data, recipe.precision, said, size, features, "uint8" if _takes_bytes(given) else "float32"
+    )
+
+
+def _takes_bytes(shape: tuple[int, ...]) -> bool:
+    """Images in uint8 have their channels last, those in float32 first."""
+    return shape[3] == 3 and shape[1] != 3
 
 
 def _constrain(tools: _Tools, network: Any, what: Contents) -> None:
@@ -159,8 +167,7 @@ def _sizes(network: Any, model: Model) -> tuple[tuple[int, int], int]:
             f"{model.path} takes {images} and gives {network.num_outputs} outputs, the first "
             f"{given}: one batch of images in and one of embeddings (N, D) out is needed."
         )
-    # images in uint8 have their channels last
-    height, width = images[1:3] if images[3] == 3 and images[1] != 3 else images[2:]
+    height, width = images[1:3] if _takes_bytes(images) else images[2:]
     if model.bundle is not None:
         manifest = model.bundle.manifest
         wanted = (manifest.preprocessing.height, manifest.preprocessing.width)

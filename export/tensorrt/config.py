@@ -7,9 +7,7 @@ from typing import Any
 from edgereid.errors import InputError, UsageError
 from edgereid.export.tensorrt.module import release
 from edgereid.export.tensorrt.options import Batches, BuildOptions
-from edgereid.export.tensorrt.recipe import Recipe, precision_flags
-
-DEFAULT_BATCHES = Batches(1, 8, 32)
+from edgereid.export.tensorrt.recipe import WEAK, Recipe, precision_flags
 
 
 def configure(trt: Any, builder: Any, recipe: Recipe, options: BuildOptions) -> Any:
@@ -38,7 +36,18 @@ def configure(trt: Any, builder: Any, recipe: Recipe, options: BuildOptions) -> 
         config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
     if options.dla is not None:
         _use_dla(trt, builder, config, options.dla)
+    _share_profiles(trt, config)
     return config
+
+
+def _share_profiles(trt: Any, config: Any) -> None:
+    """Let several contexts, one a shape, have the same profile; from 10 on they always may."""
+    if not hasattr(trt, "PreviewFeature"):
+        return
+    if hasattr(trt.PreviewFeature, "PROFILE_SHARING_0806"):
+        sharing = trt.PreviewFeature.PROFILE_SHARING_0806
+        if not config.get_preview_feature(sharing):
+            config.set_preview_feature(sharing, True)
 
 
 def _lacks(trt: Any, what: str, flag: str) -> UsageError:
@@ -65,16 +74,17 @@ def doubts(builder: Any, recipe: Recipe, options: BuildOptions) -> list[str]:
     }
     if slow.get(recipe.precision):
         found.append(f"this device has no fast {recipe.precision}: such a plan is slow here")
-    if options.dla is not None and recipe.precision == "int8" and not recipe.implicit:
+    quantized = recipe.precision == "int8" and not recipe.implicit
+    if options.dla is not None and quantized and recipe.typing == WEAK:
         found.append(
-            "a DLA takes no Q/DQ: those layers run on the GPU. For INT8 on the DLA write a "
+            "a DLA takes no Q/DQ here: those layers run on the GPU. For INT8 on the DLA write a "
             "calibration cache and build the float network with it (docs/tensorrt.md)"
         )
     return found
 
 
 def set_profile(
-    builder: Any, config: Any, network: Any, batches: Batches | None, path: str
+    builder: Any, config: Any, network: Any, options: BuildOptions, path: str
 ) -> Batches:
     """Add an optimisation profile for a network whose batch is open; the batches that the plan
     takes.
@@ -91,13 +101,13 @@ def set_profile(
         raise InputError(f"{path} takes {got}: every size but the batch must be fixed.")
     if shape[0] >= 0:
         fixed = Batches(shape[0], shape[0], shape[0])
-        if batches not in (None, fixed):
+        if options.batches not in (None, fixed):
             raise UsageError(
                 f"{path} has a fixed batch of {shape[0]}: leave --batch out, or export it with a "
                 "batch of any size."
             )
         return fixed
-    chosen = batches or DEFAULT_BATCHES
+    chosen = options.batches or options.usual_batches
     smallest, tuned, largest = (
         (batch, *shape[1:]) for batch in (chosen.smallest, chosen.tuned, chosen.largest)
     )

@@ -125,22 +125,27 @@ def make_monitor(trt: Any, interruption: Interruption, draw: Callable[[float], N
     """A ``trt.IProgressMonitor`` that gives ``draw`` the share done, 0..1, and stops the build once
     Ctrl-C was pressed."""
     phases = Phases()
+    # A builder may report from several threads of its own, and nothing may be raised into it.
+    lock = threading.Lock()
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            phases.start(phase_name, parent_phase, num_steps)
+            with lock:
+                phases.start(phase_name, parent_phase, num_steps)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            phases.step(phase_name, step)
-            draw(phases.share)
+            with lock:
+                phases.step(phase_name, step)
+                draw(phases.share)
             return not interruption.asked
 
         def phase_finish(self, phase_name: str) -> None:
-            phases.finish(phase_name)
-            draw(phases.share)
+            with lock:
+                phases.finish(phase_name)
+                draw(phases.share)
 
     return Monitor()
 

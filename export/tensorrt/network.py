@@ -22,8 +22,8 @@ def parse(trt: Any, network: Any, data: bytes, path: Path, log: Log) -> Any:
     InputError with the node that the parser stopped at."""
     trt.init_libnvinfer_plugins(log.sink, "")  # some operators are plugins in older releases
     parser = trt.OnnxParser(network, log.sink)
-    # Up to 8.6 instance normalisation is a plugin of cuDNN unless this is asked for.
-    if hasattr(trt.OnnxParserFlag, "NATIVE_INSTANCENORM"):
+    # Up to 8.6 instance normalisation is a plugin of cuDNN unless this is asked for; 8.5 cannot be.
+    if hasattr(trt, "OnnxParserFlag") and hasattr(trt.OnnxParserFlag, "NATIVE_INSTANCENORM"):
         parser.set_flag(trt.OnnxParserFlag.NATIVE_INSTANCENORM)
     if not parser.parse(data, path=str(path)):
         raise _refusal(trt, parser, path, log)

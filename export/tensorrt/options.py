@@ -48,13 +48,16 @@ class Batches:
         return Batches(*numbers)
 
 
+DEFAULT_BATCHES = Batches(1, 8, 32)
+
+
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """One build. ``path``: a bundle, a file in it, or a bare ONNX file; ``out``: the plan's name in
     the bundle (None: engine.plan), for a bare ONNX file the bundle to make; ``precision`` None:
-    INT8 where there is a Q/DQ network, else FP16; ``batches`` None: 1, 8, 32; ``workspace``: MiB of
-    device memory for the builder's scratch space; ``level`` None: TensorRT's own;
-    ``timing_cache`` None: the user's, of this device and release; ``dla``: the core to use.
+    INT8 where there is a Q/DQ network, else FP16; ``batches`` None: ``usual_batches``;
+    ``workspace``: MiB of device memory for the builder's scratch space; ``level`` None: TensorRT's
+    own; ``timing_cache`` None: the user's, of this device and release; ``dla``: the core to use.
     Raises UsageError."""
 
     path: Path
@@ -87,3 +90,15 @@ class BuildOptions:
             raise UsageError(f"DLA core {self.dla}: they are counted from 0.")
         if self.dla is not None and self.precision == "f32":
             raise UsageError("a DLA computes in FP16 and INT8 only: leave --fp32 out.")
+        wanted = self.batches
+        if self.dla is not None and wanted is not None and wanted.smallest != wanted.largest:
+            raise UsageError(
+                f"a DLA takes one batch size, not {wanted}: give one, as in --batch {wanted.tuned} "
+                "(larger batches are then run in parts, smaller ones filled up)."
+            )
+
+    @property
+    def usual_batches(self) -> Batches:
+        """For a network of any batch where none is asked for: a DLA knows no open sizes, and the
+        builder would put everything on the GPU without a word."""
+        return DEFAULT_BATCHES if self.dla is None else Batches(1, 1, 1)

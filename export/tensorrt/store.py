@@ -40,6 +40,7 @@ class Plan:
     #: (height, width) and numbers of an embedding, as the network states them
     size: tuple[int, int]
     features: int
+    input: str  # as in Preprocessing
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def _second_name(path: Path, kept: Path) -> None:
 def _new_bundle(to: Destination, plan: Plan) -> Bundle:
     """A bundle of a bare ONNX file, with the preprocessing that most networks have."""
     model = to.model
-    preprocessing = Preprocessing(*plan.size)
+    preprocessing = Preprocessing(*plan.size, input=plan.input)
     note(
         f"{to.directory}: a bare ONNX file does not say how images are prepared; the manifest says "
         f"{preprocessing.height}x{preprocessing.width}, {preprocessing.color}, ImageNet's mean and "

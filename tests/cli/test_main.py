@@ -49,7 +49,8 @@ def _raise(error: BaseException) -> object:
             4,
             "edgereid[openvino]",
         ),
-        (ModuleNotFoundError("x", name="onnx.checker"), 4, "edgereid[export]"),
+        (ModuleNotFoundError("x", name="onnx.checker"), 4, "edgereid[onnx]"),
+        (ModuleNotFoundError("x", name="onnxscript"), 4, "edgereid[export]"),
     ],
 )
 def test_an_error_is_one_line_and_an_exit_code(

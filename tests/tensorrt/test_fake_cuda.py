@@ -313,6 +313,11 @@ def test_a_capture_runs_nothing_and_needs_a_run_before_it(session: Session, imag
     assert not session.context.execute_async_v3(int(session.stream))
     code, graph = session.cuda.cudaStreamEndCapture(session.stream)
     assert (code.name, graph) == ("cudaErrorStreamCaptureInvalidated", None)
+    # TensorRT takes the error that nobody took back for its own.
+    assert not session.context.execute_async_v3(int(session.stream))
+    assert session.cuda.cudaPeekAtLastError()[0] == code
+    assert session.cuda.cudaGetLastError()[0] == code
+    assert session.cuda.cudaGetLastError()[0] == session.cuda.cudaError_t.cudaSuccess
     before = session.run(images[:2])
     capture(session)
     np.testing.assert_array_equal(session.array(1).reshape(before.shape), before)
@@ -378,6 +383,7 @@ def test_an_address_that_is_not_aligned_or_not_on_the_device_is_noted(
     session.context.execute_async_v3(int(session.stream))
     code = session.cuda.cudaStreamSynchronize(session.stream)[0]
     assert code.name == "cudaErrorMisalignedAddress"
+    session.cuda.cudaGetLastError()
     plain = np.zeros(4096, np.uint8)
     aligned = plain.ctypes.data + (-plain.ctypes.data % 256)
     session.context.set_tensor_address("images", aligned)

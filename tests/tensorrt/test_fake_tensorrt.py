@@ -5,6 +5,7 @@ None of this says anything about the real library beyond its names, signatures a
 
 from __future__ import annotations
 
+import gc
 import json
 import warnings
 from collections.abc import Callable
@@ -328,9 +329,11 @@ def test_a_timing_cache_is_refused_on_another_device(release: str, make: Make) -
 def test_layers_keep_the_type_that_is_asked_for_where_constraints_are_obeyed(make: Make) -> None:
     with installed("8.6") as fake:
         trt: Any = fake.trt
+        jobs = []  # the first one's logger is everybody's
         for obey in (False, True):
             flags = ("FP16", "OBEY_PRECISION_CONSTRAINTS")[: 1 + obey]
             job = prepare(trt, make(), flags=flags)
+            jobs.append(job)
             layers = [job.network.get_layer(i) for i in range(job.network.num_layers)]
             (embed,) = [layer for layer in layers if layer.name == "embed"]
             assert embed.metadata == "[ONNX Layer: embed]"
@@ -338,6 +341,27 @@ def test_layers_keep_the_type_that_is_asked_for_where_constraints_are_obeyed(mak
             embed.set_output_type(0, trt.float32)
             text = describe(Session(trt, fake.cuda, bytes(job.run()), SHAPES[0]))
             assert layer_types(text)["embed"] == ("Float" if obey else "Half")
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_first_logger_is_everybodys_until_all_that_use_it_are_gone(release: str) -> None:
+    with installed(release, expect_misuse=True) as fake:
+        trt: Any = fake.trt
+        first, second = Recorder(trt), Recorder(trt)
+        one, two = trt.Runtime(first.sink), trt.Runtime(second.sink)
+        assert fake.messages[-1][0] == "WARNING"
+        assert "differs from one already registered" in fake.messages[-1][1]
+        assert two.deserialize_cuda_engine(b"no plan") is None
+        assert (len(first.errors), second.errors) == (1, [])
+        del one, first
+        gc.collect()
+        two.deserialize_cuda_engine(b"no plan")
+        assert fake.misuse == ["the logger was dropped while TensorRT still used it"]
+        del two
+        gc.collect()
+        third = Recorder(trt)
+        assert trt.Runtime(third.sink).deserialize_cuda_engine(b"no plan") is None
+        assert len(third.errors) == 1
 
 
 # --- plans --------------------------------------------------------------------------------------

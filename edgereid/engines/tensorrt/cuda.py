@@ -59,6 +59,8 @@ class Cuda:
         """Call by name; what comes back besides the status: nothing, a value, or a tuple."""
         status, *values = getattr(self.api, function)(*arguments)
         if status != self.api.cudaError_t.cudaSuccess:
+            # It is told here: left behind, TensorRT would take it for a failure of its own.
+            self.api.cudaGetLastError()
             raise CudaError(f"{function}: {self.words(status)}")
         return values[0] if len(values) == 1 else tuple(values) or None
 

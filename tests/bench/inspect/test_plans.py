@@ -17,7 +17,7 @@ import pytest
 from trt_fakes import RELEASES, Failures, Fake, installed
 from trt_fakes.inspecting import EngineInspector
 
-from edgereid.bench.inspect.engine import Wanted, ask, medians
+from edgereid.bench.inspect.engine import Wanted, ask, medians, noise
 from edgereid.bench.inspect.run import InspectOptions, inspect
 from edgereid.bundle import Manifest, describe_file, write_manifest
 from edgereid.cli.main import main
@@ -220,6 +220,14 @@ def test_without_tensorrt_or_a_gpu_the_way_on_is_told(inspected: Run, bundle: Pa
         ask(bundle / "engine.plan", Wanted())
     with installed("10.3", gpu=False), pytest.raises(MissingRuntimeError, match="GPU"):
         ask(bundle / "engine.plan", Wanted())
+
+
+def test_noise_is_of_the_type_that_the_plan_takes() -> None:
+    """Floats below zero are no bytes: what they become is up to the processor."""
+    pixels = noise((2, 8, 4, 3), np.dtype(np.uint8))
+    assert (pixels.dtype, pixels.min() < 16, pixels.max() > 239) == (np.uint8, True, True)
+    half = noise((2, 3, 8, 4), np.dtype(np.float16))
+    assert (half.dtype, bool(np.isfinite(half).all())) == (np.float16, True)
 
 
 def test_the_median_is_over_runs_of_the_same_layers() -> None:

@@ -123,6 +123,30 @@ def test_bench_says_when_a_plan_ran_without_a_cuda_graph(
     )
 
 
+def test_cuda_graphs_are_left_out_of_tensorrts_rows_by_choice(
+    bundle: Path, tmp_path: Path, says: Says
+) -> None:
+    out = tmp_path / "result.json"
+    says("bench", bundle, "--out", out, "--cuda-graph", "off", *SHORT)
+    rows = {row.runtime: row for row in read_result(out).rows}
+    assert "onnxruntime" in rows  # it has no such choice, and runs as ever
+    assert rows["tensorrt"].details["cuda_graph"] == {"batches": [], "without": "not wanted"}
+
+
+def test_a_cuda_graph_that_was_asked_for_is_an_error_where_it_cannot_be_had(
+    sample: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures = Failures(cuda={"cudaStreamBeginCapture": "cudaErrorStreamCaptureUnsupported"})
+    with installed("10.3", failures=failures):
+        bundle = bundle_in(tmp_path / "net-int8", sample)
+        argv = ["bench", str(bundle / "engine.plan"), "--cuda-graph", "on", *SHORT]
+        assert main([*argv, "--out", str(tmp_path / "r.json")]) == 3
+        assert "cannot be captured as a CUDA graph" in capsys.readouterr().err
+        argv[1] = str(bundle / "model.onnx")
+        assert main([*argv, "--out", str(tmp_path / "r.json"), "--runtime", "onnxruntime"]) == 2
+        assert "leave --cuda-graph out" in capsys.readouterr().err
+
+
 def test_a_plan_alone_is_benched_with_trust_only(
     fake: Fake, sample: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

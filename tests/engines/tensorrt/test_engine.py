@@ -17,6 +17,7 @@ from edgereid.engines.base import EngineOptions
 from edgereid.engines.open import open_engine
 from edgereid.engines.tensorrt.lanes import MAX_LANES
 from edgereid.errors import InputError, UsageError
+from edgereid.export.uint8_input import with_uint8_input
 from edgereid.images import Preprocessing
 
 Images = Callable[..., NDArray[np.float32]]
@@ -32,6 +33,25 @@ def test_a_batch_of_any_size_gives_the_embeddings_of_the_formula(
         for turn in range(4):  # before and after the graph is captured
             batch = images(count, seed=turn)
             np.testing.assert_allclose(engine.run(batch), sample.embed(batch), atol=1e-4)
+
+
+def test_a_plan_that_takes_bytes_is_given_bytes(
+    fake: Fake, sample: Any, images: Images, plan_bytes: Callable[[Any], bytes], tmp_path: Path
+) -> None:
+    pre = Preprocessing(32, 16)
+    path = tmp_path / "engine.plan"
+    path.write_bytes(plan_bytes(with_uint8_input(sample.onnx(), pre)))
+    with open_engine(path, TRUST) as engine:
+        assert (engine.inputs[0].dtype, engine.input_size) == ("uint8", (32, 16))
+        for count in (11, 1, 5):  # in two launches and in one
+            pixels = np.random.default_rng(count).integers(0, 256, (count, 32, 16, 3), np.uint8)
+            scaled = (pixels / 255 - np.array(pre.mean)) / np.array(pre.std)
+            want = sample.embed(scaled.transpose(0, 3, 1, 2).astype(np.float32))
+            for _ in range(3):  # the last by a graph
+                np.testing.assert_allclose(engine.run(pixels), want, atol=1e-4)
+        assert fake.gpu.executables
+        with pytest.raises(InputError, match="takes a uint8 array, not float32"):
+            engine.run(images(1))
 
 
 def test_several_profiles_serve_the_batches_they_are_for(

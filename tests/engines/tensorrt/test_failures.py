@@ -381,3 +381,59 @@ def test_a_graph_that_does_not_do_the_work_is_not_used(
                 "without": "its replay gives something else",
             }
         assert fake.allocated() == []
+
+
+# Several engines
+
+
+def test_every_engine_hears_its_own_errors_though_tensorrt_has_one_logger_a_process(
+    sample: Any, tmp_path: Path, images: Images
+) -> None:
+    """TensorRT keeps the logger of the first runtime, and ignores those of later ones (1475)."""
+    with installed("10.3", failures=Failures(execute_from=3)) as fake:
+        path = sample.write_plan(tmp_path / "engine.plan")
+        first, second = open_engine(path, TRUST), open_engine(path, TRUST)
+        first.run(images(1))
+        second.run(images(1))
+        for engine in (second, first):
+            with pytest.raises(InputError, match="illegal memory access") as caught:
+                engine.run(images(1))
+            one_line(caught.value)
+        first.close()
+        second.close()
+        assert not [text for severity, text in fake.messages if severity == "WARNING"]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_logger_outlives_the_engine_that_was_opened_first(
+    sample: Any, tmp_path: Path, images: Images, release: str
+) -> None:
+    with installed(release) as fake:
+        path = sample.write_plan(tmp_path / "engine.plan")
+        first, second = open_engine(path, TRUST), open_engine(path, TRUST)
+        first.close()
+        del first
+        gc.collect()
+        damaged = tmp_path / "damaged.plan"
+        damaged.write_bytes(path.read_bytes()[:-1])
+        with pytest.raises(InputError, match="cannot load"):
+            open_engine(damaged, TRUST)
+        second.run(images(2))
+        second.close()
+        assert not fake.misuse
+
+
+def test_an_error_of_cuda_that_was_reported_is_taken_back(
+    sample: Any, tmp_path: Path, images: Images
+) -> None:
+    """CUDA keeps the last error of a thread, and TensorRT would take it for its own."""
+    failing = {"cudaGraphInstantiateWithFlags": "cudaErrorNotSupported"}
+    with installed("10.3", failures=Failures(cuda=failing)) as fake:
+        path = sample.write_plan(tmp_path / "engine.plan")
+        with open_engine(path, TRUST) as engine:
+            direct = engine.run(images(2))
+            for _ in range(3):  # the second is followed by a capture that fails
+                np.testing.assert_array_equal(engine.run(images(2)), direct)
+            assert "cudaErrorNotSupported" in engine.info.details["cuda_graph"]["without"]
+        (last,) = fake.cuda.cudaGetLastError()
+        assert last == fake.cuda.cudaError_t.cudaSuccess

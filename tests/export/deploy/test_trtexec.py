@@ -22,6 +22,7 @@ from edgereid.export.deploy.recipes import RECIPES
 from edgereid.export.deploy.source import Source, read_model
 from edgereid.export.deploy.trtexec import float_layers
 from edgereid.export.deploy.write import Deployment, deploy
+from edgereid.export.typed.rules import float32_layers
 
 onnx = pytest.importorskip("onnx")
 MakeBundle = Callable[..., Bundle]
@@ -229,7 +230,7 @@ def test_powers_their_mean_and_the_length_stay_fp32_where_types_are_weak(
 ) -> None:
     bundle = make_bundle(models={"model.onnx": gem_network(), "tensorrt.onnx": None})
     source = Source.open(bundle.directory)
-    kept = ["gem/Pow", "gem/ReduceMean", "gem/Pow_1", "ReduceL2"]
+    kept = ["gem/Pow", "gem/ReduceMean", "gem/Pow_1", "ReduceL2", "Div"]
     assert float_layers(read_model(source, bundle.file("model.onnx"))) == kept
     write(bundle.directory, tmp_path / "plan")
     types = ",".join(f"{name}:fp32" for name in kept)
@@ -239,6 +240,27 @@ def test_powers_their_mean_and_the_length_stay_fp32_where_types_are_weak(
     assert "--int8" not in build
     _, (strong, *_) = run_build(tmp_path / "plan", "10", "strong")
     assert not any("layer" in flag.lower() for flag in strong if "exportLayerInfo" not in flag)
+
+
+def test_the_scripts_keep_the_layers_that_a_build_keeps_and_none_that_has_no_float_to_give(
+    make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    model = gem_network()
+    nodes = {n.name: n for n in model.graph.node}
+    tiny = onnx.numpy_helper.from_array(np.float32(1e-6), "tiny")
+    model.graph.initializer.append(tiny)  # FP16 cannot say it: the comparison is one of floats
+    above = onnx.helper.make_node("Greater", ["length", "tiny"], ["above"], name="Greater")
+    chosen = onnx.helper.make_node("Where", ["above", "length", "tiny"], ["safe"], name="Where")
+    nodes["Div"].input[1] = "safe"
+    at = list(nodes).index("Div")
+    model.graph.node.insert(at, chosen)
+    model.graph.node.insert(at, above)
+    onnx.checker.check_model(model)
+    bundle = make_bundle(models={"model.onnx": model, "tensorrt.onnx": None})
+    kept = float_layers(read_model(Source.open(bundle.directory), bundle.file("model.onnx")))
+    ruled = list(float32_layers(model))
+    assert "Greater" in ruled
+    assert kept == [name for name in ruled if name != "Greater"]
 
 
 def test_a_file_with_float16_is_for_strong_typing_and_a_float32_one_for_weak(

@@ -145,7 +145,11 @@ class IBuilderConfig(Part):
         self._preview[feature.name] = enable
 
     def _do_get_preview_feature(self, feature: Any) -> bool:
-        return self._preview.get(feature.name, False)
+        return self._preview.get(feature.name, self._always(feature.name))
+
+    def _always(self, name: str) -> bool:
+        """10 shares profiles whether asked to or not."""
+        return name == "PROFILE_SHARING_0806" and not self._world.api.release.startswith("8.")
 
     def _do_set_tactic_sources(self, sources: int) -> bool:
         self._tactics = sources
@@ -216,6 +220,7 @@ class Builder(Part):
             world.error(logger, "CUDA initialization failure with error: 35")
             raise TypeError("pybind11::init(): factory function returned nullptr")
         world.alive.add(self)
+        world.use(self, logger)
         world.log(logger, "INFO", "[MemUsageChange] Init CUDA: CPU +0, GPU +0")
 
     def _get_logger(self) -> Any:
@@ -284,13 +289,24 @@ class Builder(Part):
             flags=tuple(sorted(config._flags)),
             hardware=hardware.name if hardware is not None else "NONE",
             typing="strong" if network._strong else "weak",
-            dla_core=config._dla if config.default_device_type.name == "DLA" else -1,
-            settings={"level": config._level, "pools": dict(config._pools)},
+            dla_core=config._dla if _on_dla(config) else -1,
+            settings={
+                "level": config._level,
+                "pools": dict(config._pools),
+                "preview": sorted(name for name, on in config._preview.items() if on),
+            },
         )
         return world.types["IHostMemory"]("B", pack(info, network._model.data))
 
     def _do_build_engine(self, *values: Any) -> Any:
         raise NotPlayedError("build_engine: only build_serialized_network is in all releases")
+
+
+def _on_dla(config: Any) -> bool:
+    """A DLA knows no open sizes: where a profile has some, everything falls back to the GPU without
+    a word (NVIDIA: "DLA Supported Layers and Restrictions")."""
+    shapes = [s for profile in config._profiles for s in profile._shapes.values()]
+    return config.default_device_type.name == "DLA" and all(len(set(s)) == 1 for s in shapes)
 
 
 def _insisted(network: Any, config: Any) -> dict[str, str]:

@@ -422,11 +422,3 @@ def cudaDriverGetVersion(gpu: Gpu) -> int:
 
 def cudaRuntimeGetVersion(gpu: Gpu) -> int:
     return 13000
-
-
-def cudaGetLastError(gpu: Gpu) -> None:
-    return None
-
-
-def cudaPeekAtLastError(gpu: Gpu) -> None:
-    return None

@@ -153,6 +153,8 @@ class Caller:
             error = error_type(values[0]).name
             text = error if self.name.endswith("Name") else self.texts.get(error, error)
             return (error_type.cudaSuccess, text.encode())
+        if self.name in ("cudaGetLastError", "cudaPeekAtLastError"):
+            return (error_type[self.last_error()],)
         play: Callable[..., Any] | None = getattr(cuda_calls, self.name, None)
         if play is None:
             raise NotImplementedError(f"the fake CUDA runtime does not play {self.name}")
@@ -165,9 +167,19 @@ class Caller:
                 raise CudaError(self.error)
             out = play(gpu, *map(self.plain, values))
         except CudaError as error:
+            gpu.last = error.name
             return (error_type[error.name], *([None] * results))
         found = () if results == 0 else out if results > 1 else (out,)
         return (error_type.cudaSuccess, *map(self.wrap, found))
+
+    def last_error(self) -> str:
+        """The error of the last call that failed; to get it takes it back, but for one that the
+        device does not recover from."""
+        gpu = self.module._gpu
+        found = gpu.sticky or gpu.last or "cudaSuccess"
+        if self.name == "cudaGetLastError":
+            gpu.last = ""
+        return found
 
     def plain(self, value: Any) -> Any:
         return address_of(value)

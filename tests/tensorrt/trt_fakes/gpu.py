@@ -91,6 +91,7 @@ class Gpu:
         self.pageable_copies = 0
         self.quarantine: list[Block] = []  # freed host memory, so that a late read is no crash
         self.sticky = ""
+        self.last = ""  # the error that cudaGetLastError gives, and takes back
         self._next = DEVICE_BASE
         self._next_handle = 0x51000000
 

@@ -32,6 +32,7 @@ class Runtime(Part):
             self._world.error(logger, "CUDA initialization failure with error: 35")
             raise TypeError("pybind11::init(): factory function returned nullptr")
         self._world.alive.add(self)
+        self._world.use(self, logger)
 
     def _get_logger(self) -> Any:
         return self._logger
@@ -249,10 +250,12 @@ class IExecutionContext(Part):
         self._world.error(self._logger, f"{USAGE} ({text})")
         return False
 
-    # Up to 8.x a profile belongs to one context at a time; the first context gets the first.
+    # Up to 8.x a profile belongs to one context at a time, unless the plan was built otherwise; the
+    # first context gets the first.
     def _take_profile(self, index: int) -> bool:
         taken = self._engine._taken
-        exclusive = self._world.api.release.startswith("8.")
+        shared = "PROFILE_SHARING_0806" in self._info.settings.get("preview", ())  # type: ignore[operator]
+        exclusive = self._world.api.release.startswith("8.") and not shared
         if exclusive and index in taken and index != self._profile:
             return False
         taken.discard(self._profile)
@@ -385,6 +388,9 @@ class IExecutionContext(Part):
         fails = world.failures.execute_from
         if fails and world.executions >= fails:
             world.error(self._logger, "Error Code 1: Cuda Runtime (an illegal memory access)")
+            return False
+        if world.gpu.last:  # it asks behind its launches, and takes what others left for its own
+            world.error(self._logger, f"Error Code 1: Cuda Runtime ({world.gpu.last})")
             return False
         launch = self._launch()
         if launch is None:

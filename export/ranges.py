@@ -1,0 +1,61 @@
+"""The ranges of an export: calibrated on the images, or taken from a table that was given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgereid.calibration.collect import BATCH
+from edgereid.calibration.images import CalibrationImages, digest
+from edgereid.calibration.table import CalibrationTable
+from edgereid.calibration.thresholds import Decision
+from edgereid.errors import InputError
+from edgereid.export.int8 import calibrate
+from edgereid.export.options import ExportOptions
+from edgereid.files import sha256
+from edgereid.images import Preprocessing, iter_batches
+from edgereid.progress import note, progress
+
+
+def ranges_of(
+    options: ExportOptions,
+    model: Path,
+    images: CalibrationImages,
+    preprocessing: Preprocessing,
+    targets: Sequence[str],
+    threads: int,
+) -> CalibrationTable:
+    """The table of the float ``model``. Raises InputError when the one given is of another."""
+    if options.table is not None:
+        return _given(options.table, options.weights, model)
+    paths, method = images.paths[: options.images], options.method
+    note(f"calibrating on {len(paths)} images ({images.source}), thresholds by {method}")
+    batches = progress(
+        iter_batches(paths, preprocessing, BATCH, threads),
+        label="calibrating",
+        total=-(-len(paths) // BATCH),
+    )
+    provenance: dict[str, Any] = {
+        "images": digest(paths),
+        "number": len(paths),
+        "source": images.source,
+        "preprocessing": preprocessing.to_json(),
+        "model": sha256(model),
+    }
+    decision = Decision(method, options.percentile)
+    return calibrate(model, batches, tuple(targets), decision, provenance, threads)
+
+
+def _given(path: Path, weights: Path | None, model: Path) -> CalibrationTable:
+    """A table belongs to the ONNX file that it names, or to weights, however they are exported."""
+    table = CalibrationTable.load(path)
+    note(f"ranges from {path}")
+    names = table.provenance
+    own = {"model": sha256(model), "weights": None if weights is None else sha256(weights)}
+    if not any(digest is not None and names.get(key) == digest for key, digest in own.items()):
+        raise InputError(
+            f"--table {path} was made for another network or other weights than this export's: "
+            "leave it out to calibrate here."
+        )
+    return table
