@@ -84,6 +84,7 @@ def coarse_table(weights: Path, market: Path, policy: PlacementPolicy, folder: P
     return folder / "coarse.json"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_half_of_a_coarse_settings_drop_is_recovered(
     backend: str,
