@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.edgereid-installed
 DEMO := build/demo
-PYTEST_FLAGS ?=
+PYTEST_FLAGS ?= --numprocesses=auto --maxprocesses=8 --dist=worksteal
 # One line per step says what is going on; pip itself is silent unless something fails.
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet --constraint constraints.txt
 SOURCES := pyproject.toml constraints.txt CMakeLists.txt \
@@ -30,7 +30,7 @@ test: setup  ## run all tests: C++ with ctest, Python with pytest
 	  && $(BIN)/cmake --build build/cpp >> build/cpp.log 2>&1 || { cat build/cpp.log; exit 1; }
 	@$(BIN)/ctest --test-dir build/cpp --output-on-failure
 	@echo "== Python"
-	@$(BIN)/pytest $(PYTEST_FLAGS)
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/pytest $(PYTEST_FLAGS)  # workers share the cores: no spinning
 
 lint: setup  ## ruff and mypy --strict (they are part of the tests, too)
 	$(BIN)/ruff check .

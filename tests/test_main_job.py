@@ -1,6 +1,6 @@
 """The main job on real files with real engines, and what happens when something is wrong.
 
-Small: 24 drawn persons. The full task is ``make demo``; figures of the full task are not asserted.
+Small: 12 drawn persons. The full task is ``make demo``; figures of the full task are not asserted.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ import pytest
 from edgereid.bundle import Bundle
 from edgereid.cli.main import main
 
-BENCH = ("--min-time", "0.05", "--min-count", "3", "--max-time", "2", "--batch", "1,4")
+BENCH = ("--min-time", "0.05", "--min-count", "3", "--max-time", "2", "--batch", "1,4", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("main") / "data"
-    assert main(["synth", str(root), "--ids", "24", "--test-ids", "8", "--workers", "1"]) == 0
+    assert main(["synth", str(root), "--ids", "12", "--test-ids", "5", "--workers", "1"]) == 0
     return root
 
 
 @pytest.fixture(scope="module")
 def bundle(data: Path) -> Path:
     out = data.parent / "dslnet-int8"
-    flags = ["--int8", "--calib", str(data), "--calib-images", "16", "--out", str(out)]
-    assert main(["export", "dslnet", *flags]) == 0
+    flags = ["--int8", "--calib", str(data), "--calib-images", "16", "--threads", "1"]
+    assert main(["export", "dslnet", *flags, "--out", str(out)]) == 0
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,17 @@ _CAPABILITY = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
 #: Layers with weights, in the names OpenVINO's processor plugin gives them.
 _WEIGHTED = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
 _EIGHT_BITS = ("i8", "u8")
+
+
+@cache
+def _core() -> Any:
+    """The one ``ov.Core`` of this process, kept to its end.
+
+    A core's processor plugin gives the calling thread a signal stack of its own, and puts the
+    one it found back when the core goes. Two cores that do not go in reverse order leave the
+    thread with memory that is no longer there, and the next Ctrl-C is a segmentation fault.
+    """
+    return ov.Core()
 
 
 def _check_file(path: Path) -> None:
@@ -88,7 +100,7 @@ class OpenVINOEngine(Engine):
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
         _check_file(path)
-        self._core = ov.Core()
+        self._core = _core()
         with runtime_errors(f"OpenVINO cannot open {path}"):
             self._model = self._core.read_model(path)
         precision = options.precision or _stated_precision(self._model, path) or "f32"

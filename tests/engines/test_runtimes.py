@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,26 +74,47 @@ def test_openvino_compiles_for_a_few_batch_sizes_and_no_more(
 def test_openvino_refuses_arithmetic_the_processor_does_not_have(
     sample: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ov = pytest.importorskip("openvino")
+    pytest.importorskip("openvino")
+    from edgereid.engines import openvino
+
     path = sample.write_xml(tmp_path / "net.xml")
-    real = ov.Core
+    core = openvino._core()
 
     class PlainCore:
         """A processor with f32 only."""
-
-        def __init__(self) -> None:
-            self.core = real()
 
         def get_property(self, device: str, name: str) -> Any:
             return ["FP32", "INT8"] if "CAPABILITIES" in name else "Plain 2000"
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(self.core, name)
+            return getattr(core, name)
 
-    monkeypatch.setattr(ov, "Core", PlainCore)
+    monkeypatch.setattr(openvino, "_core", PlainCore)
     with pytest.raises(UsageError, match=r"\(Plain 2000\) has no bf16 arithmetic.*use f32"):
         open_engine(path, EngineOptions(precision="bf16"))
     assert open_engine(path).info.precision == "f32"  # and f32 is what it is, not a guess
+
+
+def test_a_signal_finds_the_process_whole_after_openvino_engines_were_closed_in_any_order(
+    sample: Any, tmp_path: Path
+) -> None:
+    """Two cores of OpenVINO gone in the order they came took the thread's signal stack along:
+    the next Ctrl-C was a segmentation fault. Python's own handlers run on that stack."""
+    pytest.importorskip("openvino")
+    code = (
+        "import gc, signal, sys\n"
+        "from pathlib import Path\n"
+        "import faulthandler; faulthandler.enable()\n"  # as pytest does: a stack of its own
+        "from edgereid.engines.open import open_engine\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('met'))\n"
+        "first, second = (open_engine(Path(sys.argv[1])) for _ in range(2))\n"
+        "first.close(); del first; gc.collect()\n"
+        "second.close(); del second; gc.collect()\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    words = [sys.executable, "-c", code, str(sample.write_xml(tmp_path / "net.xml"))]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "met\n"), done.stderr
 
 
 def test_openvino_tells_what_the_weighted_layers_run_in(sample: Any, tmp_path: Path) -> None:
