@@ -71,10 +71,10 @@ class ExportOptions:
     def _check_origin(self) -> None:
         """Raise UsageError for what does not go together with the network."""
         if self.onnx_file is None:
-            if self.incoming != IncomingOptions():
+            if self.incoming != IncomingOptions(input_size=self.incoming.input_size):
                 raise UsageError(
-                    f"{self.network} is no .onnx file: its input, output and preprocessing are "
-                    "known; --input-size, --output, --preprocess and their like are for ONNX files."
+                    f"{self.network} is no .onnx file: its output and preprocessing are known; "
+                    "--output, --preprocess and their like are for ONNX files."
                 )
         elif self.weights is not None or self.crop is not None:
             raise UsageError(

@@ -34,7 +34,7 @@ class Registered:
         self._shipped = options.weights is None
         self._weights = weights_file(options)
         self._network, self.preprocessing = torch_onnx.load_network(
-            options.network, self._weights, options.crop
+            options.network, self._weights, options.crop, options.incoming.input_size
         )
 
     def write(self, directory: Path, crops: NDArray[np.float32]) -> Written:

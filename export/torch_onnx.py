@@ -51,19 +51,27 @@ def require_cropping(name: str) -> None:
 
 
 def load_network(
-    name: str, weights: Path, crop: str | None = None
+    name: str,
+    weights: Path,
+    crop: str | None = None,
+    size: tuple[int, int] | None = None,
 ) -> tuple[Network, Preprocessing]:
     """A registered network in evaluation mode with weights from a .safetensors file, and the
-    preprocessing that belongs to it. ``crop``: how it is to crop its regions, where it does.
+    preprocessing that belongs to it. ``crop``: how it is to crop its regions, where it does;
+    ``size``: (height, width) of its images, None: as the weights say, else as is usual for it.
 
-    Raises UsageError for an unknown name, InputError for a file that does not fit the network.
+    Raises UsageError for an unknown name, InputError for a file that does not fit the network and
+    for images that it cannot take.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    network, spec = registry.build(name), registry.entry(name).input
+    from edgereid.models.stored import input_of, metadata_of
+
+    network, known = registry.build(name), registry.entry(name).input
     try:
         network.load_state_dict(load_file(str(weights)))
+        spec = input_of(metadata_of(weights), known, weights)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{weights} cannot be read as safetensors: {error}.") from error
     except RuntimeError as error:
@@ -71,8 +79,21 @@ def load_network(
         raise InputError(f"{weights} does not fit the network {name!r}: {detail}") from error
     if crop is not None and isinstance(network, Cropping):
         network.crop = crop
-    preprocessing = Preprocessing(spec.height, spec.width, mean=spec.mean, std=spec.std)
-    return network.eval(), preprocessing
+    height, width = size or (spec.height, spec.width)
+    network.eval()
+    _try_size(network, name, height, width)
+    return network, Preprocessing(height, width, mean=spec.mean, std=spec.std)
+
+
+def _try_size(network: Network, name: str, height: int, width: int) -> None:
+    """Run one image; raises InputError when the network cannot take its size."""
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(1, 3, height, width))
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"{name} cannot take images of {height}x{width}: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def reference_features(

@@ -33,7 +33,7 @@ VENDORS: dict[str, tuple[str, ...]] = {
     ),
     "torchvision": ("models/", "train/"),
     "fvcore": ("profile/",),
-    "safetensors": ("train/", "engines/eager.py", "export/torch_onnx.py"),
+    "safetensors": ("train/", "models/stored.py", "engines/eager.py", "export/torch_onnx.py"),
     "onnx": ("export/", "calibration/", "bench/roofline/", "bench/inspect/", "train/qat/"),
     "onnxscript": ("export/torch_onnx.py",),
     "onnxruntime": (

@@ -16,7 +16,8 @@ import pytest
 from edgereid.bundle import Bundle
 from edgereid.cli.main import main
 
-BENCH = ("--min-time", "0.05", "--min-count", "3", "--max-time", "2", "--batch", "1,4", "--threads", "1")
+BENCH = ("--min-time", "0.05", "--min-count", "3", "--max-time", "2", "--batch", "1,4")
+BENCH += ("--threads", "1")  # as many processes as processors run tests
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ _FORMATS = ("{:.1%}", "{:.4f}", "{:.0%}")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from edgereid.export.options import CROPS, TARGETS
+    from edgereid.export.options import TARGETS
 
     add = parser.add_argument
     add("network", metavar="NETWORK", help="a network's name, such as dslnet, or an .onnx file")
@@ -53,10 +53,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help=f"auto (what is installed), {', '.join(TARGETS)} (default: %(default)s)",
     )
     add("--threads", type=int, metavar="N", help="threads to use (default: all)")
+    _configure_network(parser)
+    _configure_incoming(parser)
+    _configure_quantization(parser)
+    repair_flags.configure(parser)
+    search_flags.configure(parser)
+    parser.add_argument_group("output").add_argument(
+        "--json", action="store_true", help="print one JSON object"
+    )
+    parser.epilog = _EXAMPLES
+
+
+def _configure_network(parser: argparse.ArgumentParser) -> None:
+    from edgereid.export.options import CROPS
+
+    add = parser.add_argument
     add(
         "--crop",
         metavar="NAME",
         help=f"of networks with hard attention: {', '.join(CROPS)}; the embeddings are the same",
+    )
+    add(
+        "--input-size",
+        type=_size,
+        metavar="HxW",
+        help="of the images (default: as trained; of an ONNX file: where it leaves it open)",
     )
     add(
         "--flip",
@@ -68,14 +89,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the files take RGB bytes, N x H x W x 3, and normalise: a quarter to copy",
     )
-    _configure_incoming(parser)
-    _configure_quantization(parser)
-    repair_flags.configure(parser)
-    search_flags.configure(parser)
-    parser.add_argument_group("output").add_argument(
-        "--json", action="store_true", help="print one JSON object"
-    )
-    parser.epilog = _EXAMPLES
 
 
 def _configure_incoming(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +100,6 @@ def _configure_incoming(parser: argparse.ArgumentParser) -> None:
     )
 
     add = parser.add_argument_group("ONNX files of others").add_argument
-    add("--input-size", type=_size, metavar="HxW", help="where the file leaves it open")
     add("--output", metavar="NAME", help="the embedding, where there are several outputs")
     add(
         "--preprocess",

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -19,25 +18,26 @@ from edgereid.engines.base import Engine, EngineInfo, EngineOptions, TensorSpec
 from edgereid.engines.vendor import runtime_errors
 from edgereid.errors import InputError
 from edgereid.models import registry
-from edgereid.models.registry import Network
+from edgereid.models.registry import InputSpec, Network
+from edgereid.models.stored import input_of, metadata_of
 
 
-def network_name(path: Path) -> str:
-    """The network that weights belong to: the manifest's word if they lie in a bundle, else the
-    file's own metadata. Raises InputError when neither tells."""
+def identity(path: Path) -> tuple[str, InputSpec]:
+    """The network that weights belong to and its input: the manifest's word if they lie in a
+    bundle, else the file's own metadata. Raises InputError when neither tells the network."""
     if Bundle.is_bundle(path):
-        return Bundle.open(path, verify=False).manifest.network
-    with (
-        runtime_errors(f"{path} is not a safetensors file that can be read"),
-        safe_open(path, framework="pt") as file,
-    ):
-        metadata = file.metadata() or {}
+        manifest = Bundle.open(path, verify=False).manifest
+        size = (manifest.preprocessing.height, manifest.preprocessing.width)
+        return manifest.network, InputSpec(*size)
+    with runtime_errors(f"{path} is not a safetensors file that can be read"):
+        metadata = metadata_of(path)
     if "network" not in metadata:
         raise InputError(
             f"{path} does not say which network it belongs to: "
             'its safetensors metadata need {"network": NAME}.'
         )
-    return str(metadata["network"])
+    name = metadata["network"]
+    return name, input_of(metadata, registry.entry(name).input, path)
 
 
 def _check_fit(
@@ -65,8 +65,7 @@ class EagerEngine(Engine):
     """
 
     def __init__(self, path: Path, options: EngineOptions) -> None:
-        name = network_name(path)
-        entry = registry.entry(name)
+        name, spec = identity(path)
         network = registry.build(name, num_ids=None)
         with runtime_errors(f"{path} is not a safetensors file that can be read"):
             weights = load_file(path)
@@ -74,7 +73,7 @@ class EagerEngine(Engine):
         network.load_state_dict(weights)
         self._network = network.eval()
         self._bf16 = options.precision == "bf16"
-        self.inputs = (TensorSpec("images", (None, 3, entry.input.height, entry.input.width)),)
+        self.inputs = (TensorSpec("images", (None, 3, spec.height, spec.width)),)
         self.outputs = (TensorSpec("features", (None, network.feature_size)),)
         self.info = EngineInfo(
             runtime="eager",

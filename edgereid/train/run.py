@@ -98,7 +98,7 @@ def _train(options: TrainOptions, trainer: Trainer, dataset: ReidDataset) -> dic
         return evaluate_network(task.network, dataset, final, between, group)
 
     def keep_best() -> None:
-        write_weights(options.out / "best.safetensors", task.network, *_named(task))
+        write_weights(options.out / "best.safetensors", task.network, *_named(task, final))
 
     trainer.run(evaluate, keep_best)
     trainer.finish()
@@ -174,8 +174,8 @@ def _pretrained(
     return report.to_json()
 
 
-def _named(task: Task) -> tuple[frozenset[str], str]:
-    return task.deployable, task.recipe.network
+def _named(task: Task, final: Preprocessing) -> tuple[frozenset[str], str, tuple[int, int]]:
+    return task.deployable, task.recipe.network, (final.height, final.width)
 
 
 def _finish(
@@ -187,7 +187,7 @@ def _finish(
     evaluation: dict[str, Any],
 ) -> dict[str, Any]:
     weights = options.out / "weights.safetensors"
-    write_weights(weights, task.network, *_named(task))
+    write_weights(weights, task.network, *_named(task, final))
     if trainer.average.count:
         write_swag(options.out / "swag.safetensors", trainer.average)
     curves: Sequence[dict[str, Any]] = trainer.progress.curves

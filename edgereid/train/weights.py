@@ -15,6 +15,7 @@ import edgereid
 from edgereid.errors import InputError
 from edgereid.files import dump_json, sha256, write_bytes, write_text
 from edgereid.models.registry import Network
+from edgereid.models.stored import metadata_for
 from edgereid.train.spectral import folded_state
 from edgereid.train.swa import WeightAverage
 
@@ -25,9 +26,12 @@ def deployable(network: Network, keys: frozenset[str]) -> dict[str, Tensor]:
     return {k: v.cpu().contiguous() for k, v in folded_state(network).items() if k in keys}
 
 
-def write_weights(path: Path, network: Network, keys: frozenset[str], name: str) -> None:
-    """Write the deployable tensors atomically; equal weights give equal bytes."""
-    write_bytes(path, save(deployable(network, keys), metadata={"network": name}))
+def write_weights(
+    path: Path, network: Network, keys: frozenset[str], name: str, size: tuple[int, int]
+) -> None:
+    """Write the deployable tensors atomically, with the network's name and the image size (height,
+    width) that they are for; equal weights give equal bytes."""
+    write_bytes(path, save(deployable(network, keys), metadata=metadata_for(name, size)))
 
 
 def write_swag(path: Path, average: WeightAverage) -> None:

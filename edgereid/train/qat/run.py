@@ -156,11 +156,12 @@ def _deliver(
     student, network = distiller.task.student, start.network
     trained = unfold(network, student.weights())
     weights = options.out / WEIGHTS
-    write_weights(weights, trained, frozenset(network.state_dict()), options.network)
+    size = (start.preprocessing.height, start.preprocessing.width)
+    write_weights(weights, trained, frozenset(network.state_dict()), options.network, size)
     crops = load_batch(start.images.held, start.preprocessing)
     with tempfile.TemporaryDirectory(prefix="edgereid-qat-") as folder:
         path = Path(folder) / MODEL_FILE
-        export_onnx(trained, (start.preprocessing.height, start.preprocessing.width), path)
+        export_onnx(trained, size, path)
         graph, model_digest = load_graph(path), sha256(path)
     require_same(graph, student.weights())
     provenance = {**start.table.provenance, "model": model_digest, "weights": sha256(weights)}

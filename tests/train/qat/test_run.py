@@ -43,7 +43,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     network = tiny_network()
-    write_weights(path, network, frozenset(network.state_dict()), "tiny")
+    write_weights(path, network, frozenset(network.state_dict()), "tiny", (32, 16))
     return path
 
 
