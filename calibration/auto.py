@@ -55,7 +55,8 @@ def decide_by_output(
     """A table of the tensors in ``schemes`` (tensor -> schemes whose range is asked for).
 
     ``path`` is the float ONNX network that gave the histograms, ``images`` (N, 3, H, W) some of
-    those it was calibrated on. Entries name the method that was chosen, after "auto: ". Raises
+    those it was calibrated on. What is no tensor of the network (a range that several share) gets
+    the first candidate, by mse. Entries name the method that was chosen, after "auto: ". Raises
     InputError without images or when all of them give one embedding.
     """
     import onnx
@@ -105,7 +106,8 @@ class _Judge:
         suffixes = {name: Suffix.of(model, name) for name in tensors}
         source, features = model.graph.input[0].name, model.graph.output[0].name
         open_model = copy.deepcopy(model)
-        read = {n for s in suffixes.values() for n in (s.tensor, *s.beside)}
+        behind = [s for s in suffixes.values() if s.reaches_output]
+        read = {n for s in behind for n in (s.tensor, *s.beside)}
         add_outputs(open_model, read, "the model")
         whole = open_session(open_model, threads)
         singles = tuple(np.split(images, len(images)))

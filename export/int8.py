@@ -23,7 +23,7 @@ from edgereid.export.checks import measure_agreement
 from edgereid.export.graph import Graph
 from edgereid.export.openvino_ir import write_ir
 from edgereid.export.origin import MODEL_FILE
-from edgereid.export.placement import place, schemes_needed
+from edgereid.export.placement import all_ranges, schemes_needed, tensors_seen
 from edgereid.export.policy import POLICIES, PlacementPolicy
 from edgereid.export.repair.mended import quantize_stored
 from edgereid.files import write_bytes
@@ -79,14 +79,15 @@ def calibrate_for(
 ) -> CalibrationTable:
     """``calibrate`` for policies that need not be a target's."""
     graph = load_graph(float_path)
-    tensors = {source for p in policies for source in place(graph, p).activations.values()}
+    tensors = tensors_seen(graph, policies)
     sample = Sample(auto.IMAGES if decision.method == AUTO else 0)
-    histograms = collect(float_path, sample.passing(batches), tensors, threads=threads)
+    seen = collect(float_path, sample.passing(batches), tensors, threads=threads)
+    histograms = all_ranges(graph, policies, seen)
     nonnegative = {name: h.low >= 0.0 for name, h in histograms.items()}
     schemes = schemes_needed(graph, policies, nonnegative)
     if decision.method == AUTO:
-        seen, images = histograms.values(), sample.images()
-        return auto.decide_by_output(float_path, seen, schemes, images, provenance, threads)
+        found, images = histograms.values(), sample.images()
+        return auto.decide_by_output(float_path, found, schemes, images, provenance, threads)
     return decide(histograms.values(), schemes, decision, provenance)
 
 

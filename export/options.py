@@ -60,6 +60,8 @@ class ExportOptions:
                 raise UsageError(f"unknown {name} {value!r}: {', '.join(known)} are known.")
         if self.images < 1:
             raise UsageError(f"{self.images} calibration images: at least 1 is needed.")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: 0 and above are allowed.")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"{self.threads} threads: at least 1 is needed.")
 

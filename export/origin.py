@@ -48,3 +48,22 @@ class Origin(Protocol):
 
         Raises InputError when the network gives NaN or nearly the same feature for every crop.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """What another origin is, for one that changes what that one writes."""
+
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        return self.origin.name
+
+    @property
+    def peer(self) -> str:
+        return self.origin.peer
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.origin.preprocessing

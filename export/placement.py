@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgereid.calibration.histogram import Histogram
 from edgereid.calibration.scheme import Scheme
 from edgereid.export.graph import Graph, attribute
+from edgereid.export.moves import MOVES, shared_grids, with_shared
 from edgereid.export.policy import PlacementPolicy
 
 _ARITHMETIC = ("Conv", "Gemm", "MatMul")
@@ -19,8 +22,11 @@ KEPT = "kept in float by choice"
 class Placement:
     """What is quantised in one graph for one target."""
 
-    activations: Mapping[str, str]  # tensor -> the one whose range it takes: itself, or a pool's
+    activations: Mapping[str, str]  # tensor -> whose range it takes: its own, a pool's, a shared
+    carried: Mapping[str, str]  # tensor that was moved there from these -> the range it lies on
+    shared: Mapping[str, tuple[str, ...]]  # range of several tensors -> the tensors
     weights: Mapping[str, int]  # initializer -> axis of its output channels
+    stored: Collection[str]  # nodes that read their weights from 8 bits: others may share them
     precision: Mapping[str, str]  # node -> "int8", "int8 weights" or "f32"
     reasons: Mapping[str, str]  # node with weights that stays float -> why
     int8_share: float  # share of the multiply-adds in 8 bits, 0 to 1
@@ -34,6 +40,7 @@ def place(graph: Graph, policy: PlacementPolicy, keep: Collection[str] = ()) -> 
     reasons = {}
     chosen: set[str] = set()
     weights: dict[str, int] = {}
+    stored: set[str] = set()
     for node in graph.nodes:
         if node.op_type not in _ARITHMETIC:
             continue
@@ -42,17 +49,40 @@ def place(graph: Graph, policy: PlacementPolicy, keep: Collection[str] = ()) -> 
             reasons[node.name] = why
         else:
             chosen.add(node.input[0])
-        stored = not why or (why != KEPT and node.op_type in policy.weight_only)
-        if stored and _is_weight(node, graph):
-            weights[node.input[1]] = _output_axis(node)
+        wanted = not why or (why != KEPT and node.op_type in policy.weight_only)
+        if wanted and _is_weight(node, graph):
+            axis = _output_axis(node)
+            if weights.setdefault(node.input[1], axis) == axis:
+                stored.add(node.name)
     _add_residuals(graph, policy, chosen, keep)
     _add_pools(graph, policy, chosen)
-    _add_outputs(graph, policy, chosen, weights)
-    shared = _shared_grids(graph, policy, chosen)
+    _add_outputs(graph, policy, chosen, stored)
+    pooled = _pooled_grids(graph, policy, chosen)
+    grids = shared_grids(graph, policy.moves, chosen, pooled)
+    carried = {name: grid.name for grid in grids for name in sorted(grid.carried)}
+    ranges = carried | {name: grid.name for grid in grids for name in grid.entries}
+    rounded = chosen.union(*(grid.entries for grid in grids)) - carried.keys()
     order = [graph.input, *(name for node in graph.nodes for name in node.output)]
-    activations = {name: shared.get(name, name) for name in order if name in chosen}
-    precision = _precision(graph, activations, weights)
-    return Placement(activations, weights, precision, reasons, _int8_share(graph, precision))
+    sources = {name: pooled.get(name, name) for name in order if name in rounded}
+    activations = {name: ranges.get(source, source) for name, source in sources.items()}
+    shared = {grid.name: grid.entries for grid in grids if len(grid.entries) > 1}
+    precision = _precision(graph, rounded | carried.keys(), stored)
+    share = _int8_share(graph, precision)
+    return Placement(activations, carried, shared, weights, stored, precision, reasons, share)
+
+
+def tensors_seen(graph: Graph, policies: Iterable[PlacementPolicy]) -> set[str]:
+    """The tensors whose histograms decide the ranges of the targets' policies."""
+    placements = [place(graph, policy) for policy in policies]
+    return {t for p in placements for s in p.activations.values() for t in p.shared.get(s, (s,))}
+
+
+def all_ranges(
+    graph: Graph, policies: Iterable[PlacementPolicy], histograms: Mapping[str, Histogram]
+) -> dict[str, Histogram]:
+    """``histograms`` of the tensors seen, and those of the ranges that several of them share."""
+    shared = {n: e for policy in policies for n, e in place(graph, policy).shared.items()}
+    return with_shared(histograms, shared)
 
 
 def schemes_needed(
@@ -96,16 +126,17 @@ def _excluded(node: Any, graph: Graph, policy: PlacementPolicy) -> str:
 def _add_residuals(
     graph: Graph, policy: PlacementPolicy, chosen: set[str], keep: Collection[str]
 ) -> None:
-    """The other input of a sum that takes a convolution's output as it is. The convolution fuses
-    with the sum and its output stays float; of two, the second counts as the other. A convolution
-    that is kept in float gains nothing by it."""
+    """The other input of a sum that takes a convolution's output as it is, or both. Where it is the
+    other alone, the convolution's output stays float; of two, the second counts as the other. A
+    convolution that is kept in float gains nothing by it."""
     for node in graph.nodes:
         if node.op_type not in policy.residual_of or len(node.input) != 2:
             continue
         makers = [graph.producer[n] for n in node.input if n in graph.producer]
         fused = [maker.op_type == "Conv" for maker in makers]
         if len(fused) == 2 and any(fused) and makers[0 if fused[0] else 1].name not in keep:
-            chosen.add(node.input[1] if fused[0] else node.input[0])
+            other = node.input[1] if fused[0] else node.input[0]
+            chosen.update(node.input if policy.both_addends else (other,))
 
 
 def _add_pools(graph: Graph, policy: PlacementPolicy, chosen: set[str]) -> None:
@@ -115,25 +146,24 @@ def _add_pools(graph: Graph, policy: PlacementPolicy, chosen: set[str]) -> None:
             chosen.add(node.input[0])
 
 
-def _shared_grids(graph: Graph, policy: PlacementPolicy, chosen: set[str]) -> dict[str, str]:
-    """Output of a maximum pooling -> its input, whose range it takes: on one grid the pooling is
-    exact."""
-    return {
-        node.output[0]: node.input[0]
-        for node in graph.nodes
-        if node.op_type == "MaxPool"
-        and node.op_type in policy.pools
-        and {node.output[0], node.input[0]} <= chosen
-    }
+def _pooled_grids(graph: Graph, policy: PlacementPolicy, chosen: set[str]) -> dict[str, str]:
+    """Output of a maximum pooling -> what is pooled, whose range it takes: on one grid the pooling
+    is exact."""
+    found: dict[str, str] = {}
+    for node in graph.nodes:
+        pools = node.op_type == "MaxPool" and node.op_type in policy.pools
+        if pools and {node.output[0], node.input[0]} <= chosen:
+            found[node.output[0]] = found.get(node.input[0], node.input[0])
+    return found
 
 
 def _add_outputs(
-    graph: Graph, policy: PlacementPolicy, chosen: set[str], weights: Mapping[str, int]
+    graph: Graph, policy: PlacementPolicy, chosen: set[str], stored: Collection[str]
 ) -> None:
     """Outputs of operators whose inputs are all quantised, after the rectifier if one follows."""
     finals = {o.name for o in graph.model.graph.output}
     for node in graph.nodes:
-        if node.op_type not in policy.outputs_of or not _quantised(node, chosen, weights, graph):
+        if node.op_type not in policy.outputs_of or not _quantised(node, chosen, stored, graph):
             continue
         out = node.output[0]
         readers = graph.consumers.get(out, [])
@@ -143,29 +173,28 @@ def _add_outputs(
             chosen.add(out)
 
 
-def _quantised(node: Any, chosen: Any, weights: Mapping[str, int], graph: Graph) -> bool:
+def _quantised(node: Any, chosen: Any, stored: Collection[str], graph: Graph) -> bool:
     """Whether a node reads quantised data only (a bias does not count)."""
     if node.op_type in _ARITHMETIC:
-        return node.input[0] in chosen and (node.input[1] in weights or node.input[1] in chosen)
+        return node.input[0] in chosen and (node.name in stored or node.input[1] in chosen)
     return all(name in chosen for name in node.input if name not in graph.weights)
 
 
-def _precision(
-    graph: Graph, activations: Mapping[str, str], weights: Mapping[str, int]
-) -> dict[str, str]:
-    """The precision asked for, by node; rectifiers go with the layer before them."""
+def _precision(graph: Graph, on_grids: Collection[str], stored: Collection[str]) -> dict[str, str]:
+    """The precision asked for, by node, where the tensors ``on_grids`` are 8-bit codes; rectifiers
+    go with the layer before them."""
     found: dict[str, str] = {}
     for node in graph.nodes:
         data = list(node.input[: 2 if node.op_type == "Add" else 1])
-        fused = [n in activations or _is_int8(graph.producer.get(n), found) for n in data]
+        fused = [n in on_grids or _is_int8(graph.producer.get(n), found) for n in data]
         if node.op_type in _ARITHMETIC:
-            int8 = _quantised(node, activations, weights, graph)
-            partial = node.input[1] in weights
-            found[node.name] = "int8" if int8 else "int8 weights" if partial else "f32"
+            int8 = _quantised(node, on_grids, stored, graph)
+            found[node.name] = "int8" if int8 else "int8 weights" if node.name in stored else "f32"
         elif node.op_type in ("Add", "MaxPool", "AveragePool", *_RECTIFIERS):
             found[node.name] = "int8" if fused and all(fused) else "f32"
         else:
-            found[node.name] = "f32"
+            moved = node.op_type in MOVES and node.output[0] in on_grids
+            found[node.name] = "int8" if moved else "f32"
     return found
 
 
@@ -178,12 +207,19 @@ def _is_int8(node: Any, found: Mapping[str, str]) -> bool:
 def _int8_share(graph: Graph, precision: Mapping[str, str]) -> float:
     total = int8 = 0
     for node in graph.nodes:
-        if node.op_type not in ("Conv", "Gemm") or node.input[1] not in graph.weights:
-            continue
-        pixels = 1
-        for size in graph.shapes.get(node.output[0], ())[2:]:
-            pixels *= size or 1
-        macs = pixels * graph.weights[node.input[1]].size
-        total += macs
-        int8 += macs if precision[node.name] == "int8" else 0
+        if node.op_type in _ARITHMETIC:
+            macs = _macs(node, graph)
+            total += macs
+            int8 += macs if precision[node.name] == "int8" else 0
     return int8 / total if total else 0.0
+
+
+def _macs(node: Any, graph: Graph) -> int:
+    """The multiply-adds of one image; 0 where shapes are not known."""
+    shape = graph.shapes.get(node.output[0], ())
+    if node.op_type == "MatMul":
+        inner = (graph.shapes.get(node.input[0]) or (0,))[-1] or 0
+        return math.prod(size or 1 for size in shape[1:]) * inner
+    if node.input[1] not in graph.weights:
+        return 0
+    return math.prod(size or 1 for size in shape[2:]) * int(graph.weights[node.input[1]].size)

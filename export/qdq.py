@@ -14,14 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgereid.calibration.scheme import MIN_SCALE
 from edgereid.calibration.table import CalibrationTable
 from edgereid.errors import InputError
 from edgereid.export.graph import Graph
 from edgereid.export.placement import Placement, place
 from edgereid.export.policy import PlacementPolicy
-from edgereid.export.weight_codes import WeightCodes, minmax
+from edgereid.export.weight_codes import WeightCodes, minmax, raised
 
 MIN_OPSET = 13  # the first with scales per channel
+_MOST_BIAS = 2**30  # in 32 bits, with room for the sum of products
 
 
 def quantize(
@@ -46,15 +48,43 @@ def quantize(
     if codes and (unknown := codes.keys() - graph.weights.keys()):
         raise InputError(f"codes were given for {min(unknown)!r}, which is no weight of the model.")
     placement = place(graph, policy, keep)
-    writer = _Writer(graph)
-    for name, axis in placement.weights.items():
-        writer.weight(name, _codes(graph, name, axis, codes or {}))
-    for name, source in placement.activations.items():
+    writer = _Writer(graph, placement.stored)
+    grids: dict[str, tuple[np.float32, Any]] = {}
+    for name, source in (*placement.activations.items(), *placement.carried.items()):
         entry = table.entry(source)
         scheme = policy.nonnegative if entry.nonnegative else policy.signed
         scale, zero = scheme.parameters(table.range(source, scheme))
-        writer.activation(name, scale, np.dtype(scheme.dtype).type(zero))
+        grids[name] = scale, np.dtype(scheme.dtype).type(zero)
+    least = _least_scales(graph, placement, {name: scale for name, (scale, _) in grids.items()})
+    for name, axis in placement.weights.items():
+        made = _codes(graph, name, axis, codes or {})
+        writer.weight(name, raised(made, least[name]) if name in least else made)
+    for name in placement.activations:
+        writer.activation(name, *grids[name])
     return writer.finish(), placement
+
+
+def _least_scales(
+    graph: Graph, placement: Placement, scales: Mapping[str, np.float32]
+) -> dict[str, NDArray[np.float64]]:
+    """Weight -> the least scale of each channel with which its layers can be computed in 8 bits.
+
+    A runtime stores the bias as a 32-bit integer on the product of both scales. A channel of tiny
+    or no weights would have a product on which its bias does not fit, or none at all.
+    """
+    found: dict[str, NDArray[np.float64]] = {}
+    for node in graph.nodes:
+        if node.op_type != "Conv" or node.name not in placement.stored:
+            continue
+        if node.input[0] not in scales:
+            continue
+        weight, given = node.input[1], float(scales[node.input[0]])
+        least = np.full(len(graph.weights[weight]), MIN_SCALE / given)
+        bias = graph.weights.get(node.input[2]) if len(node.input) > 2 else None
+        if bias is not None:
+            least = np.maximum(least, np.abs(bias.astype(np.float64)) / (given * _MOST_BIAS))
+        found[weight] = np.maximum(least, found.get(weight, least))
+    return found
 
 
 def _codes(graph: Graph, name: str, axis: int, given: Mapping[str, WeightCodes]) -> WeightCodes:
@@ -73,8 +103,9 @@ def _codes(graph: Graph, name: str, axis: int, given: Mapping[str, WeightCodes])
 class _Writer:
     """Collects Q/DQ nodes, then puts each right behind what it reads."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, stored: Collection[str]) -> None:
         self.graph = graph
+        self.stored = stored  # nodes that read 8-bit weights
         self.weights: list[Any] = []  # DequantizeLinear of weights
         self.behind: dict[str, list[Any]] = {}  # tensor -> its QuantizeLinear, DequantizeLinear
         self.constants: dict[str, NDArray[Any]] = {}
@@ -120,16 +151,17 @@ class _Writer:
 
         model = copy.deepcopy(self.graph.model)
         replaced = {node.name.removesuffix("/dq") for node in self.weights}
-        kept = [i for i in model.graph.initializer if i.name not in replaced]
-        kept += [numpy_helper.from_array(a, name) for name, a in self.constants.items()]
         nodes = [*self.weights, *self.behind.get(self.graph.input, [])]
         for node in model.graph.node:
-            node.input[:] = [
-                f"{n}/dq" if n in self.behind or n in replaced else n for n in node.input
-            ]
+            node.input[:] = [f"{n}/dq" if n in self.behind else n for n in node.input]
+            if node.name in self.stored:
+                node.input[1] = f"{node.input[1]}/dq"
             nodes.append(node)
             for name in node.output:
                 nodes += self.behind.get(name, [])
+        read = {name for node in nodes for name in node.input}
+        kept = [i for i in model.graph.initializer if i.name not in replaced or i.name in read]
+        kept += [numpy_helper.from_array(a, name) for name, a in self.constants.items()]
         del model.graph.initializer[:], model.graph.node[:]
         model.graph.initializer.extend(kept)
         model.graph.node.extend(nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def ranges_of(
 ) -> CalibrationTable:
     """The table of the float ``model``. Raises InputError when the one given is of another."""
     if options.table is not None:
-        return _given(options.table, options.weights, model)
+        table = _given(options.table, options.weights, model)
+        images_as = {"preprocessing": preprocessing.to_json()}
+        return replace(table, provenance={**table.provenance, **images_as})
     paths, method = images.paths[: options.images], options.method
     note(f"calibrating on {len(paths)} images ({images.source}), thresholds by {method}")
     batches = progress(

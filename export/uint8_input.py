@@ -15,7 +15,7 @@ import numpy as np
 
 from edgereid.export.incoming.edit import names_of, rename, replace_nodes, set_constant, unique
 from edgereid.export.options import ExportOptions
-from edgereid.export.origin import MODEL_FILE, Origin, Written
+from edgereid.export.origin import MODEL_FILE, Origin, Wrapped, Written
 from edgereid.files import write_bytes
 from edgereid.images import Batch, Preprocessing, channel_scales, normalise
 
@@ -28,18 +28,8 @@ def taking_bytes(origin: Origin, options: ExportOptions) -> Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class _TakingBytes:
+class _TakingBytes(Wrapped):
     """Writes ``model.onnx`` as ``origin`` does, with the normalisation put before it."""
-
-    origin: Origin
-
-    @property
-    def name(self) -> str:
-        return self.origin.name
-
-    @property
-    def peer(self) -> str:
-        return self.origin.peer
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,7 @@ class WeightCodes:
         return np.asarray(self.integers.astype(np.float32) * scale, dtype=np.float32)
 
 
-def along(vector: NDArray[np.float32], axis: int, ndim: int) -> NDArray[np.float32]:
+def along(vector: NDArray[Any], axis: int, ndim: int) -> NDArray[Any]:
     """A vector shaped to multiply an array of ``ndim`` dimensions along ``axis``."""
     shape = [1] * ndim
     shape[axis] = -1
@@ -82,6 +83,18 @@ def mse(weight: NDArray[np.float32], axis: int) -> WeightCodes:
         best = np.where(loss < least, scale, best)
         least = np.minimum(loss, least)
     return round_to(weight, best, axis)
+
+
+def raised(codes: WeightCodes, least: NDArray[np.float64]) -> WeightCodes:
+    """The codes with no scale below ``least`` (one an index of the axis); the integers of the
+    scales that change are rounded anew, all others stay."""
+    low = codes.scale < least
+    if not low.any():
+        return codes
+    scale = np.where(low, least, codes.scale).astype(np.float32)
+    anew = round_to(codes.values(), scale, codes.axis).integers
+    changed = along(low, codes.axis, codes.integers.ndim)
+    return WeightCodes(np.where(changed, anew, codes.integers), scale, codes.axis)
 
 
 def _peak(weight: NDArray[np.float32], axis: int) -> NDArray[np.float32]:

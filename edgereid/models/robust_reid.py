@@ -22,9 +22,10 @@ CROP_SIZES = ((24, 28), (12, 14), (6, 7))  # (height, width) of levels 1 to 3
 _CENTRES_Y = (-0.75, -0.25, 0.25, 0.75)
 
 
-def shuffle(x: Tensor) -> Tensor:
-    """Channel shuffle of two groups: (B, C, H, W) -> the same."""
-    a, b = x.chunk(2, 1)
+def shuffle(a: Tensor, b: Tensor) -> Tensor:
+    """Concatenation and channel shuffle of two groups: two (B, C, H, W) -> (B, 2 C, H, W), with the
+    channels in turns. Were they concatenated first and cut again, as in ShuffleNetV2's own code,
+    OpenVINO would do the cuts in its reference code (the network 1.7 times slower)."""
     return torch.stack([a, b], 2).flatten(1, 2)
 
 
@@ -33,12 +34,12 @@ class UnitA(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        h = channels // 2
+        self.passing = h = channels // 2
         self.right = nn.Sequential(CBR(h, h, 1), CB(h, h, 3, 1, 1, groups=h), CBR(h, h, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        left, right = x.chunk(2, 1)
-        return shuffle(torch.cat([left, self.right(right)], 1))
+        left, right = x[:, : self.passing], x[:, self.passing :]
+        return shuffle(left, self.right(right))
 
 
 class UnitB(nn.Module):
@@ -51,7 +52,7 @@ class UnitB(nn.Module):
         self.right = nn.Sequential(CBR(i, h, 1), CB(h, h, 3, stride, 1, groups=h), CBR(h, h, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return shuffle(torch.cat([self.left(x), self.right(x)], 1))
+        return shuffle(self.left(x), self.right(x))
 
 
 class HarmoniousAttention(nn.Module):

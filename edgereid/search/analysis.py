@@ -40,6 +40,8 @@ class SensitivityOptions:
         require_target(self.target)
         if not 1 <= self.batch <= 256:
             raise UsageError(f"batch size {self.batch}: from 1 to 256 are allowed.")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: 0 and above are allowed.")
         if self.threads is not None and self.threads < 1:
             raise UsageError(f"{self.threads} threads: at least 1 is needed.")
 
@@ -51,7 +53,11 @@ def analyse(options: SensitivityOptions) -> Sensitivity:
         table = _table(bundle)
         made = bundle.manifest.provenance.get("calibration", {})
         source = Source(
-            options.calibration, options.layout, int(made.get("images", 0)), options.seed
+            options.calibration,
+            options.layout,
+            int(made.get("images", 0)),
+            options.seed,
+            calibration_seed=int(made.get("seed", options.seed)),
         )
         setup = Setup(
             options.target,

@@ -46,6 +46,9 @@ MAX_OPEN = 9
 BUFFERS = 4
 #: A race that does not reach its rounds in so many times its time is ended: the machine is busy.
 PATIENCE = 20
+#: The range of so many rounds holds the median with 95 % (1 - 2**(1 - 6) = 97 %).
+LEAST_ROUNDS = 6
+UNKNOWN = 1e3
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +213,12 @@ class EngineRig:
 
 
 def _cost(first: Samples, other: Samples) -> Cost:
-    """Time relative to the first, which took turns with it; with too few rounds the interval is the
-    range of all of them."""
+    """Time relative to the first, which took turns with it; with few rounds the interval is the
+    range of all of them, with fewer than ``LEAST_ROUNDS`` so wide that it shows nothing."""
     ratio = speed_ratio(first.rounds_ns, other.rounds_ns)
     low, high = ratio.low, ratio.high
     if low is None or high is None:
         ratios = round_ratios(first.rounds_ns, other.rounds_ns)
-        low, high = float(ratios.min()), float(ratios.max())
+        doubt = 1.0 if ratio.rounds >= LEAST_ROUNDS or first is other else UNKNOWN
+        low, high = float(ratios.min()) / doubt, float(ratios.max()) * doubt
     return Cost(1 / ratio.value, 1 / high, 1 / low, float(np.median(other.all_ns)) / 1e6)

@@ -54,13 +54,20 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where calibration had its images from, as its options say; ``root`` None: drawn ones."""
+    """Where calibration had its images from, as its options say; ``root`` None: drawn ones.
+    ``calibration_seed``: by which they were chosen, None: by ``seed`` as well."""
 
     root: Path | None
     layout: str | None = None
     calibrated: int = 0  # images
     seed: int = 0
     allow_test: bool = False
+    calibration_seed: int | None = None
+
+    @property
+    def chosen_by(self) -> int:
+        """The seed of the choice of images that calibration saw."""
+        return self.seed if self.calibration_seed is None else self.calibration_seed
 
 
 @contextlib.contextmanager
@@ -77,7 +84,7 @@ def gather(source: Source, size: Size = SEARCH) -> Iterator[Evidence]:
     elif source.layout is not None or source.root.is_file() or fitting(source.root):
         dataset = open_dataset(source.root, source.layout)
         chosen = choose_images(
-            source.root, max(1, source.calibrated), source.seed, layout=source.layout
+            source.root, max(1, source.calibrated), source.chosen_by, layout=source.layout
         )
         calibrated = set(chosen.paths) if source.calibrated else set()
         yield from_training(dataset, calibrated, source.seed, size)
@@ -185,7 +192,7 @@ def _unlabelled(source: Source) -> Evidence:
     """Crops of a folder, those that calibration did not see first."""
     assert source.root is not None
     count = source.calibrated + CROPS
-    chosen = choose_images(source.root, count, source.seed, allow_test=source.allow_test)
+    chosen = choose_images(source.root, count, source.chosen_by, allow_test=source.allow_test)
     fresh = chosen.paths[source.calibrated :]
     crops = fresh if len(fresh) >= PROBE else chosen.paths[-CROPS:]
     seen = "which calibration did not see" if len(fresh) >= PROBE else "some seen by calibration"

@@ -91,13 +91,13 @@ def _spread(measured: Measured) -> list[Choice]:
 def _take(session: Session, raced: Mapping[Choice, Cost]) -> tuple[Choice, str]:
     """What is returned, and why. A float engine other than f32 has to keep the budget, too, before
     it counts as what must be beaten."""
-    floats = [c for c in raced if c.is_float]
-    best = min(floats, key=lambda c: raced[c].value)
+    floats = sorted((c for c in raced if c.is_float), key=lambda c: raced[c].value)
     plain = all_float("f32", session.rig.units)
     winner = _winner(session, raced, [raced[c] for c in floats])
-    if winner is None and best != plain and not session.judge(best):
-        best = plain
-        winner = _winner(session, raced, [raced[plain]])
+    while winner is None and floats[0] != plain and not session.judge(floats[0]):
+        floats = floats[1:]
+        winner = _winner(session, raced, [raced[c] for c in floats])
+    best = floats[0]
     if winner is not None:
         return winner, why_mixed(winner, raced[winner], best, raced[best])
     verdicts = {c: v for c, v in session.judged.items() if not c.is_float}

@@ -30,6 +30,7 @@ class Journal:
     clock: Callable[[], float] = time.monotonic
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0  # of the steps asked for so far, in this run or an earlier one
+    _counted: set[str] = field(default_factory=set)
 
     @staticmethod
     def open(
@@ -67,7 +68,9 @@ class Journal:
             self.steps[key] = {"value": value, "seconds": self.clock() - start}
             self._save()
         step = self.steps[key]
-        self.seconds += step["seconds"]
+        if key not in self._counted:
+            self._counted.add(key)
+            self.seconds += step["seconds"]
         return step["value"]
 
     def _save(self) -> None:

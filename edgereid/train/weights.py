@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,20 @@ def write_weights(
 ) -> None:
     """Write the deployable tensors atomically, with the network's name and the image size (height,
     width) that they are for; equal weights give equal bytes."""
-    write_bytes(path, save(deployable(network, keys), metadata=metadata_for(name, size)))
+    content = save(deployable(network, keys), metadata=metadata_for(name, size))
+    write_bytes(path, _in_order(content))
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file whose metadata stand in the order of their keys: the library writes them
+    in any order. Header: 8 bytes of length, then JSON, filled up with spaces to 8 bytes."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(length)
+    assert len(text) == length, "the same words in another order"
+    return content[:8] + text + content[8 + length :]
 
 
 def write_swag(path: Path, average: WeightAverage) -> None:

@@ -18,8 +18,8 @@ INPUT, OUTPUT = "images", "features"  # as in the files of our own networks
 _MAX_NAME = 200
 #: Characters that a name may have: XML and terminals know no others for certain.
 _ODD = re.compile(r"[^\x21-\x7e]+")
-#: What the Q/DQ writer hangs onto a tensor's name, or begins a constant's with.
-_RESERVED = re.compile(r"(.*/(q|dq|scale|zero)|zero/.*)", re.DOTALL)
+#: What the Q/DQ writer hangs onto a tensor's name, or begins a constant's or a range's with.
+_RESERVED = re.compile(r"(.*/(q|dq|scale|zero)|(zero|shared)/.*)", re.DOTALL)
 
 
 def name_nodes(model: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from edgereid.engines.vendor import runtime_errors
 from edgereid.errors import InputError
 from edgereid.export.checks import MIN_VARIATION
 from edgereid.export.graph import Graph
@@ -136,7 +137,7 @@ class Incoming:
     def _blame_batch(self, model: Any, case: Case, said: str, crops: Floats) -> NoReturn:
         """Raise InputError with the node that prevents a dynamic batch."""
         node = blame(said) or lost_at(model, self._batch, case.size)
-        node = node or _mixes(model, crops[:3], self._threads) or "a node"
+        node = node or _found_by_running(model, crops[:3], self._threads) or "a node"
         fixed = self._signature.batch
         what = (
             f"gives an image another embedding in a larger batch, from {node} on"
@@ -147,6 +148,15 @@ class Incoming:
             f"{case.what} {what}; export it anew, with dynamic_axes={{input: {{0: 'batch'}}}} and "
             "no sizes of the batch in the code."
         )
+
+
+def _found_by_running(model: Any, images: Floats, threads: int) -> str:
+    """The node that mixes images, or at which a batch cannot be run at all."""
+    try:
+        with runtime_errors("in a batch"):
+            return _mixes(model, images, threads)
+    except InputError as error:
+        return blame(str(error))
 
 
 def _mixes(model: Any, images: Floats, threads: int) -> str:

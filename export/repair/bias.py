@@ -10,7 +10,7 @@ but a vector a layer leaves a run.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edgereid.calibration.session import open_session
 from edgereid.errors import InputError
 from edgereid.export.graph import Graph, attribute
+from edgereid.export.incoming.edit import names_of, unique
 from edgereid.export.repair.channels import reduce_to_channels
 from edgereid.export.repair.layers import Layer
 
@@ -27,12 +28,13 @@ BATCH = 32
 _MEAN, _WANT, _SHIFT = "/mean", "/wanted-mean", "/shift"
 
 
-def correctable(layers: Sequence[Layer]) -> list[Layer]:
-    """The layers that have, or can be given, a bias of their own."""
+def correctable(layers: Sequence[Layer], constants: Collection[str]) -> list[Layer]:
+    """The layers that have, or can be given, a bias of their own; one that is computed is none."""
     return [
         layer
         for layer in layers
-        if layer.node.op_type == "Conv" or (layer.node.op_type == "Gemm" and _plain(layer.node))
+        if (layer.node.op_type == "Conv" or (layer.node.op_type == "Gemm" and _plain(layer.node)))
+        and all(name in constants for name in layer.node.input[2:] if name)
     ]
 
 
@@ -53,14 +55,15 @@ def bias_shifts(
     ``quantised`` is the Q/DQ model of the float ``model``, node names alike; ``layers`` those of
     the float model to correct; ``images`` (N, 3, H, W).
     """
-    source = Graph(model).input
-    layers = correctable(layers)
+    graph = Graph(model)
+    source = graph.input
+    layers = correctable(layers, graph.weights)
     names = {layer.node.name: layer.output for layer in layers}
     plain = open_session(_with_means(model, names), threads)
     corrected = open_session(_with_corrections(quantised, names), threads)
     means = [out + _MEAN for out in names.values()]
     total = {name: np.zeros(1) for name in names}
-    batches = _batches(images, Graph(model).shapes[source][0])
+    batches = _batches(images, graph.shapes[source][0])
     for batch in batches:
         wanted = dict(zip(means, plain.run(means, {source: batch}), strict=True))
         feed = {source: batch} | {
@@ -142,7 +145,7 @@ def with_shifted_biases(model: Any, shifts: Mapping[str, NDArray[np.float32]]) -
     from onnx import numpy_helper
 
     changed = copy.deepcopy(model)
-    weights = Graph(model).weights
+    weights, taken = Graph(model).weights, names_of(model)
     added = []
     for node in changed.graph.node:
         if node.name not in shifts:
@@ -155,7 +158,7 @@ def with_shifted_biases(model: Any, shifts: Mapping[str, NDArray[np.float32]]) -
                 f"{channels} channels: the repairs are of another model."
             )
         bias = shift + (weights[old] if old else np.float32(0))
-        name = f"{node.output[0]}/bias"
+        name = unique(f"{node.output[0]}/bias", taken)
         added.append(numpy_helper.from_array(np.asarray(bias, dtype=np.float32), name))
         node.input[:] = [*node.input[:2], name]
     read = {name for node in changed.graph.node for name in node.input}

@@ -15,12 +15,12 @@ from edgereid.calibration.collect import collect
 from edgereid.calibration.session import open_session
 from edgereid.calibration.table import CalibrationTable, decide
 from edgereid.calibration.thresholds import Decision
-from edgereid.errors import InputError
+from edgereid.errors import InputError, UsageError
 from edgereid.export.graph import Graph
 from edgereid.export.int8 import EngineBuilder, Int8Engine
 from edgereid.export.options import ExportOptions
-from edgereid.export.origin import MODEL_FILE, Origin, Written
-from edgereid.export.placement import place, schemes_needed
+from edgereid.export.origin import MODEL_FILE, Origin, Wrapped, Written
+from edgereid.export.placement import all_ranges, schemes_needed, tensors_seen
 from edgereid.export.policy import POLICIES
 from edgereid.export.qdq import quantize
 from edgereid.export.repair.equalize import equalize
@@ -77,30 +77,20 @@ def mending(build: EngineBuilder, options: RepairOptions, paths: Sequence[Path])
 def equalizing(
     origin: Origin, options: ExportOptions, targets: Sequence[str], threads: int
 ) -> Origin:
-    """``origin``, which writes its network equalised where the options ask for it."""
+    """``origin``, which writes its network equalised where the options ask for it. Raises
+    UsageError with ranges that are of the network as it was."""
     wanted = options.int8 and options.repairs.equalize
+    if wanted and options.table is not None:
+        raise UsageError("--equalize changes the network that --table has the ranges of: give one.")
     return _Equalizing(origin, tuple(targets), threads) if wanted else origin
 
 
 @dataclass(frozen=True, slots=True)
-class _Equalizing:
+class _Equalizing(Wrapped):
     """Writes ``model.onnx`` as ``origin`` does, then equalises it."""
 
-    origin: Origin
     targets: tuple[str, ...]
     threads: int
-
-    @property
-    def name(self) -> str:
-        return self.origin.name
-
-    @property
-    def peer(self) -> str:
-        return self.origin.peer
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        return self.origin.preprocessing
 
     def write(self, directory: Path, crops: NDArray[np.float32]) -> Written:
         """As ``origin``; the provenance has what equalisation did to each target's embeddings."""
@@ -145,8 +135,8 @@ def _errors(
     half = len(crops) // 2
     graph = Graph(model)
     policies = tuple(POLICIES[t] for t in targets)
-    tensors = {s for p in policies for s in place(graph, p).activations.values()}
-    seen = collect(path, [crops[:half]], tensors, threads=threads)
+    seen = collect(path, [crops[:half]], tensors_seen(graph, policies), threads=threads)
+    seen = all_ranges(graph, policies, seen)
     needed = schemes_needed(graph, policies, {n: h.low >= 0 for n, h in seen.items()})
     table = decide(seen.values(), needed, Decision("mse"), {})
     session = open_session(model, threads)

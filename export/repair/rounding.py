@@ -32,11 +32,13 @@ def learn_codes(
     images: NDArray[np.float32],
     threads: int,
 ) -> dict[str, WeightCodes]:
-    """New integers on the scales of ``codes`` for every one of ``layers``.
+    """New integers on the scales of ``codes`` for every one of ``layers``; a convolution over other
+    than two dimensions (channel attention) keeps its own.
 
     ``quantised`` is the Q/DQ model of the float ``model`` with ``codes``; ``images`` (N, 3, H, W).
     """
     weights = Graph(model).weights
+    layers = [n for n in layers if n.node.op_type != "Conv" or weights[n.weight].ndim == 4]
     found = dict(codes)
     current = copy.deepcopy(quantised)
     for group in _passes(layers, weights):

@@ -51,6 +51,21 @@ def pooled() -> Any:
     return _finish(b, b.conv("last", mean, 6, 6), 6)
 
 
+def shuffled() -> Any:
+    """Half of the channels pass; a transposition mixes both halves."""
+    b = Builder()
+    x = b.op("Relu", "stem.relu", b.conv("stem", "images", 3, 8))
+    axis, zero, four, eight = (b.constant(n, np.array([v])) for n, v in
+                               (("axis", 1), ("zero", 0), ("four", 4), ("eight", 8)))  # fmt: skip
+    left = b.op("Slice", "left", x, zero, four, axis)
+    right = b.conv("right", b.op("Slice", "right.in", x, four, eight, axis), 4, 4)
+    both = b.op("Concat", "both", left, b.op("Relu", "right.relu", right), axis=1)
+    groups = b.op("Reshape", "groups", both, b.constant("split", np.array([0, 2, 4, 16, 8])))
+    turned = b.op("Transpose", "turned", groups, perm=[0, 2, 1, 3, 4])
+    out = b.op("Reshape", "out", turned, b.constant("whole", np.array([0, 8, 16, 8])))
+    return _finish(b, b.conv("last", out, 8, 6), 6)
+
+
 def _finish(b: Builder, x: str, channels: int) -> Any:
     """The last layer's output as it is, flattened: every value of it is compared."""
     assert channels in (6, 8)
@@ -75,7 +90,8 @@ def table_of(model: Any) -> CalibrationTable:
     }
     assert ranges.keys() == SCHEMES.keys()
     lows = {n: 0.0 if "relu" in n or n == "pool" else -1.0 for n in names}
-    return CalibrationTable({n: Entry(lows[n], 2.0, 1, "minmax", ranges) for n in names})
+    entries = {n: Entry(lows[n], 2.0, 1, "minmax", ranges) for n in names}
+    return CalibrationTable(entries | {f"shared/{n}": e for n, e in entries.items()})
 
 
 def reference(model: Any, images: np.ndarray) -> np.ndarray:
@@ -88,7 +104,7 @@ def reference(model: Any, images: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("policy", ALL.values(), ids=ALL)
-@pytest.mark.parametrize("make", [single_layer, linear_pair, residual, pooled])
+@pytest.mark.parametrize("make", [single_layer, linear_pair, residual, pooled, shuffled])
 def test_an_engine_gives_what_the_reference_evaluator_gives_to_one_quantum(
     make: Callable[[], Any], policy: PlacementPolicy, runtime: str, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
 
+from edgereid.bench.latency import Samples
 from edgereid.bundle import Bundle
 from edgereid.cli.main import main
 from edgereid.engines.open import open_engine
@@ -24,7 +25,7 @@ from edgereid.search import export as searched
 from edgereid.search import final, parts
 from edgereid.search.bundle import PickOptions, pick, record_of, records
 from edgereid.search.choice import Choice
-from edgereid.search.engine_rig import EngineRig, Setup
+from edgereid.search.engine_rig import EngineRig, Setup, _cost
 from edgereid.search.evidence import Size, Source, from_training, gather
 from edgereid.search.options import SearchOptions
 from edgereid.search.outcome import Outcome, Record
@@ -96,6 +97,18 @@ def test_engines_of_choices_are_built_timed_and_compared(rig: EngineRig) -> None
     assert (unchanged.points, unchanged.high) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("rounds", [1, 2, 5, 7, 8, 30])
+def test_a_few_rounds_on_a_busy_machine_show_nothing(rounds: int) -> None:
+    """Below six rounds even their whole range misses the median in more than one case of twenty."""
+    first = Samples(((1_000_000,),) * rounds, (), (), "time")
+    other = Samples(((500_000,),) * rounds, (), (), "time")
+    cost = _cost(first, other)
+    assert cost.value == pytest.approx(0.5)
+    assert cost.faster == (rounds >= 6)
+    assert cost.low > 0
+    assert (_cost(first, first).low, _cost(first, first).high) == (1.0, 1.0)
+
+
 def test_people_of_the_test_set_are_never_judged_on(data: Path) -> None:
     with gather(Source(data, calibrated=6)) as evidence:
         assert evidence.dataset is not None
@@ -132,6 +145,28 @@ def test_images_that_calibration_saw_are_left_out_and_the_choice_is_by_seed() ->
     alone = replace(dataset, train=train[::3])
     with pytest.raises(InputError, match="two cameras"):
         from_training(alone, set(), 0)
+
+
+def test_sensitivity_leaves_out_what_the_bundle_was_calibrated_on_whatever_its_own_seed(
+    plain: Bundle, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgereid.calibration.images import choose_images
+    from edgereid.search import analysis
+
+    class GatheredError(Exception):
+        """Stops here: what follows measures."""
+
+    def stop(source: Source, size: Size) -> None:
+        with gather(source, size) as evidence:
+            raise GatheredError(evidence)
+
+    monkeypatch.setattr(analysis, "gather", stop)
+    chosen = analysis.SensitivityOptions(str(plain.directory), "openvino", data, threads=1, seed=7)
+    with pytest.raises(GatheredError) as found:
+        analysis.analyse(chosen)
+    dataset = found.value.args[0].dataset
+    judged = {r.path for r in (*dataset.query, *dataset.gallery)}
+    assert judged.isdisjoint(choose_images(data, 12, seed=0).paths)
 
 
 def test_a_folder_without_labels_gives_crops_that_calibration_did_not_see(data: Path) -> None:
@@ -279,6 +314,16 @@ def test_the_command_prints_draws_and_picks(
     out = str(tmp_path / "two")
     assert main(["export", folder, "--pick", "1", "--out", out, "--threads", "1"]) == 0
     assert "engine.onnx" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command", ["export dslnet --int8 --out x", "sensitivity dslnet --target openvino"]
+)
+def test_a_seed_below_zero_is_refused_in_one_line(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command.split(), "--seed", "-1"]) == UsageError.exit_code
+    assert "--seed -1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,14 @@ def test_time_that_was_used_before_a_stop_counts(tmp_path: Path) -> None:
     assert again.seconds == 20.0
 
 
+def test_a_step_that_is_asked_for_again_takes_no_time() -> None:
+    now = iter(range(0, 1000, 10))
+    journal = Journal(None, "", lambda: float(next(now)))
+    for _ in range(3):
+        journal.recall("a", lambda: 1)
+    assert journal.seconds == 10.0
+
+
 def test_when_the_time_is_over_the_long_ranges_were_measured_and_the_result_still_holds() -> None:
     rig = Simulated({"f32": [1.0] * 16}, [0.5] * 16, [0.01] * 16, border_ms=0.1)
     max_drop = 1.0
@@ -201,6 +209,18 @@ def test_a_float_arithmetic_that_breaks_the_budget_is_not_returned() -> None:
     rig = slow_int8()
     rig.float_errors["bf16"] = 1.0
     assert search(rig, 1.0).point.choice == all_float("f32", 4)
+
+
+def test_of_several_float_arithmetics_the_fastest_that_keeps_the_budget_is_the_bar() -> None:
+    rig = Simulated(
+        {"f32": [1.0] * 4, "bf16": [0.5] * 4, "f16": [0.6] * 4},
+        [0.8] * 4,
+        [1e-4] * 4,
+        float_errors={"bf16": 1.0},
+    )
+    found = search(rig, 1.0)
+    assert found.point.choice == all_float("f16", 4)
+    assert found.why.startswith("the float engine in f16 is returned")
 
 
 def test_a_gain_that_noise_may_explain_is_not_taken() -> None:

@@ -172,9 +172,16 @@ def first_image(g: Any, b: int) -> str:
     return str(g.flat(g.op("Add", one, g.op("Mul", one, g.constant(0.0)))))
 
 
+def added_rows(g: Any, b: int) -> str:
+    """Runs for one image as well, and then gives a row for each that the constant has."""
+    pooled = g.flat(g.pooled(g.stem()))
+    return str(g.op("Add", pooled, g.constant(np.zeros((2, 6))), name="added_rows"))
+
+
 @pytest.mark.parametrize(
     ("build", "node", "batch"),
     [
+        (added_rows, "added_rows", 2),
         (class_token, "with_token", 1),
         (over_the_batch, "mean_of_batch", 1),
         (over_the_batch, "mean_of_batch", "n"),

@@ -129,9 +129,11 @@ def test_odd_missing_and_equal_names_are_made_plain(
         x = g.op("Relu", g.op("Abs", x, name=name), name=name)
     out = g.flat(g.pooled(x))
     original = g.model(out)
-    for node in original.graph.node:  # what the Q/DQ writer would call its own tensors
+    # What the Q/DQ writer would call its own tensors.
+    calls = {"t1": "images", "t2": "t0/q", "t3": "zero/1/\x01", "t4": "shared/t0"}
+    for node in original.graph.node:
         for ends in (node.input, node.output):
-            ends[:] = [{"t1": "images", "t2": "t0/q", "t3": "zero/1/\x01"}.get(n, n) for n in ends]
+            ends[:] = [calls.get(n, n) for n in ends]
     model = prepared(original)
     names = [node.name for node in model.graph.node]
     assert len(set(names)) == len(names)
@@ -139,7 +141,8 @@ def test_odd_missing_and_equal_names_are_made_plain(
     assert {"same", "same_1", "a_b_c"} <= set(names)
     tensors = {name for node in model.graph.node for name in (*node.input, *node.output)}
     assert all(name.isascii() and name.isprintable() and " " not in name for name in tensors)
-    assert not [t for t in tensors if t.endswith(("/q", "/dq")) or t.startswith("zero/")]
+    reserved = ("zero/", "shared/")
+    assert not [t for t in tensors if t.endswith(("/q", "/dq")) or t.startswith(reserved)]
     assert_allclose(evaluate(model, images, 32), evaluate(original, images, 32), atol=1e-5)
 
 

@@ -1,0 +1,59 @@
+"""A pooling whose result is moved: what is pooled, its result and the moved lie on one grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from edgereid.calibration.collect import collect  # noqa: E402
+from edgereid.calibration.table import decide  # noqa: E402
+from edgereid.calibration.thresholds import Decision  # noqa: E402
+from edgereid.export.graph import Graph  # noqa: E402
+from edgereid.export.placement import all_ranges, place, schemes_needed, tensors_seen  # noqa: E402
+from edgereid.export.policy import OPENVINO  # noqa: E402
+from edgereid.export.qdq import quantize  # noqa: E402
+from tests.export.conftest import Builder  # noqa: E402
+
+
+def network(joined: bool) -> Any:
+    """Convolution, maximum pooling, what moves its result (with ``joined``: that of a second
+    branch beside it), convolution."""
+    b = Builder()
+    stem = b.op("Relu", "stem.relu", b.conv("stem", "images", 3, 6, 3))
+    pool = b.op("MaxPool", "pool", stem, kernel_shape=[3, 3], pads=[1] * 4)
+    if joined:
+        branch = b.op("Relu", "branch.relu", b.conv("branch", pool, 6, 6))
+        moved = b.op("Concat", "moved", pool, branch, axis=1)
+    else:
+        moved = b.op("Concat", "moved", pool, pool, axis=1)
+    last = b.conv("last", moved, 12, 6)
+    b.op("Flatten", "features", b.op("GlobalAveragePool", "mean", last))
+    return b.model()
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_the_pooling_is_exact_and_all_that_is_moved_is_on_its_grid(
+    joined: bool, tmp_path: Path, crops: np.ndarray
+) -> None:
+    model = network(joined)
+    path = tmp_path / "model.onnx"
+    onnx.save(model, str(path))
+    graph = Graph(model)
+    seen = collect(path, [crops[:8]], tensors_seen(graph, [OPENVINO]), threads=1)
+    histograms = all_ranges(graph, [OPENVINO], seen)
+    needed = schemes_needed(graph, (OPENVINO,), {n: h.low >= 0 for n, h in histograms.items()})
+    table = decide(histograms.values(), needed, Decision("minmax"), {})
+    placement = place(graph, OPENVINO)
+    on = {**placement.activations, **placement.carried}
+    both = ("stem.relu", "pool") if joined else ("pool",)  # else it is rounded once, when pooled
+    assert {on[name] for name in (*both, "moved")} == {on["moved"]}
+    quantised, _ = quantize(model, table, OPENVINO)
+    stored = Graph(quantised).weights
+    scales = {stored[f"{name}/scale"].item() for name in placement.activations if name != "images"}
+    assert len(scales) == 1
