@@ -42,9 +42,10 @@ from edgereid.export.parity import cosines
 from edgereid.export.placement import place, schemes_needed
 from edgereid.export.policy import POLICIES, PlacementPolicy
 from edgereid.export.repair.equalize import equalize
+from edgereid.export.repair.judge import Judge
 from edgereid.export.repair.mended import Mended
 from edgereid.export.repair.options import RepairOptions
-from edgereid.export.repair.steps import IMAGES, Judge, mend
+from edgereid.export.repair.steps import IMAGES, mend
 from edgereid.files import read_json
 from edgereid.images import load_batch
 from edgereid.manifest import Manifest

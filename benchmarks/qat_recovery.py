@@ -31,7 +31,7 @@ from edgereid.calibration.table import CalibrationTable
 from edgereid.calibration.thresholds import Decision
 from edgereid.data.layouts import open_dataset
 from edgereid.data.types import ImageRecord, ReidDataset
-from edgereid.export.int8 import calibrate_for, load_graph
+from edgereid.export.int8 import calibrate, load_graph
 from edgereid.export.policy import TENSORRT
 from edgereid.export.qdq import quantize
 from edgereid.export.torch_onnx import export_onnx, load_network
@@ -53,7 +53,7 @@ def coarse_table(
     paths = balanced([r for r in dataset.train if r.pid > 0], args.calib_images, args.seed)
     batches = iter_batches(paths, preprocessing, BATCH, 1)
     provenance = {"model": sha256(model), "preprocessing": preprocessing.to_json()}
-    table = calibrate_for(model, batches, (COARSE,), Decision("minmax"), provenance, args.threads)
+    table = calibrate(model, batches, (COARSE,), Decision("minmax"), provenance, args.threads)
     wide = {
         name: replace(
             e,

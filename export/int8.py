@@ -59,25 +59,13 @@ def load_graph(path: Path) -> Graph:
 def calibrate(
     float_path: Path,
     batches: Iterable[NDArray[np.float32]],
-    targets: tuple[str, ...],
-    decision: Decision,
-    provenance: Mapping[str, Any],
-    threads: int,
-) -> CalibrationTable:
-    """Run the float network over ``batches`` and decide the ranges that ``targets`` need."""
-    policies = tuple(POLICIES[t] for t in targets)
-    return calibrate_for(float_path, batches, policies, decision, provenance, threads)
-
-
-def calibrate_for(
-    float_path: Path,
-    batches: Iterable[NDArray[np.float32]],
     policies: tuple[PlacementPolicy, ...],
     decision: Decision,
     provenance: Mapping[str, Any],
     threads: int,
 ) -> CalibrationTable:
-    """``calibrate`` for policies that need not be a target's."""
+    """Run the float network over ``batches`` (N, 3, H, W) and decide the ranges that ``policies``
+    need."""
     graph = load_graph(float_path)
     tensors = tensors_seen(graph, policies)
     sample = Sample(auto.IMAGES if decision.method == AUTO else 0)

@@ -14,6 +14,7 @@ from edgereid.calibration.thresholds import Decision
 from edgereid.errors import InputError
 from edgereid.export.int8 import calibrate
 from edgereid.export.options import ExportOptions
+from edgereid.export.policy import POLICIES, PlacementPolicy
 from edgereid.files import sha256
 from edgereid.images import Preprocessing, iter_batches
 from edgereid.progress import note, progress
@@ -32,8 +33,23 @@ def ranges_of(
         table = _given(options.table, options.weights, model)
         images_as = {"preprocessing": preprocessing.to_json()}
         return replace(table, provenance={**table.provenance, **images_as})
-    paths, method = images.paths[: options.images], options.method
-    note(f"calibrating on {len(paths)} images ({images.source}), thresholds by {method}")
+    paths = images.paths[: options.images]
+    policies = tuple(POLICIES[target] for target in targets)
+    decision = Decision(options.method, options.percentile)
+    return calibrated(model, paths, images.source, preprocessing, policies, decision, threads)
+
+
+def calibrated(
+    model: Path,
+    paths: Sequence[Path],
+    source: str,
+    preprocessing: Preprocessing,
+    policies: tuple[PlacementPolicy, ...],
+    decision: Decision,
+    threads: int,
+) -> CalibrationTable:
+    """The table of the float ``model`` from image files; ``source``: in words, whose they are."""
+    note(f"calibrating on {len(paths)} images ({source}), thresholds by {decision.method}")
     batches = progress(
         iter_batches(paths, preprocessing, BATCH, threads),
         label="calibrating",
@@ -42,12 +58,11 @@ def ranges_of(
     provenance: dict[str, Any] = {
         "images": digest(paths),
         "number": len(paths),
-        "source": images.source,
+        "source": source,
         "preprocessing": preprocessing.to_json(),
         "model": sha256(model),
     }
-    decision = Decision(method, options.percentile)
-    return calibrate(model, batches, tuple(targets), decision, provenance, threads)
+    return calibrate(model, batches, policies, decision, provenance, threads)
 
 
 def _given(path: Path, weights: Path | None, model: Path) -> CalibrationTable:

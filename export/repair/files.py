@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from edgereid.bundle import describe_file
 from edgereid.calibration.collect import collect
-from edgereid.calibration.session import open_session
 from edgereid.calibration.table import CalibrationTable, decide
 from edgereid.calibration.thresholds import Decision
 from edgereid.errors import InputError, UsageError
@@ -24,9 +23,10 @@ from edgereid.export.placement import all_ranges, schemes_needed, tensors_seen
 from edgereid.export.policy import POLICIES
 from edgereid.export.qdq import quantize
 from edgereid.export.repair.equalize import equalize
+from edgereid.export.repair.judge import Judge, features_of
 from edgereid.export.repair.mended import mended_file, save_mended
 from edgereid.export.repair.options import RepairOptions
-from edgereid.export.repair.steps import IMAGES, Judge, mend
+from edgereid.export.repair.steps import IMAGES, mend
 from edgereid.files import write_bytes
 from edgereid.images import Preprocessing, load_batch
 from edgereid.progress import note
@@ -139,9 +139,7 @@ def _errors(
     seen = all_ranges(graph, policies, seen)
     needed = schemes_needed(graph, policies, {n: h.low >= 0 for n, h in seen.items()})
     table = decide(seen.values(), needed, Decision("mse"), {})
-    session = open_session(model, threads)
-    singles = np.split(crops[half:], len(crops) - half)
-    reference = np.concatenate([session.run(None, {graph.input: image})[0] for image in singles])
+    reference = features_of(model, crops[half:], threads)
     judge = Judge(crops[half:], reference, threads)
     return {
         target: round(judge.error(quantize(model, table, policy)[0]), 8)

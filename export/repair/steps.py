@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgereid.calibration.session import open_session
 from edgereid.calibration.table import CalibrationTable
 from edgereid.export.graph import Graph
-from edgereid.export.parity import cosines
 from edgereid.export.placement import place
 from edgereid.export.policy import PlacementPolicy
 from edgereid.export.repair.bias import bias_shifts
+from edgereid.export.repair.judge import Judge
 from edgereid.export.repair.layers import Layer, layers_of
 from edgereid.export.repair.mended import Mended
 from edgereid.export.repair.options import RepairOptions
@@ -24,25 +23,6 @@ from edgereid.export.weight_codes import WEIGHTS
 
 #: Calibration images that the repairs look at.
 IMAGES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Crops (N, 3, H, W) on which a step is judged, and the float network's features of them."""
-
-    crops: NDArray[np.float32]
-    reference: NDArray[np.float32]
-    threads: int
-
-    def error(self, model: Any) -> float:
-        """One minus the mean centred cosine of an onnx.ModelProto, run in float between its
-        roundings, to the float network."""
-        session = open_session(model, self.threads)
-        source = model.graph.input[0].name
-        singles = np.split(self.crops, len(self.crops))
-        got = np.concatenate([session.run(None, {source: image})[0] for image in singles])
-        mean = self.reference.mean(axis=0)
-        return 1.0 - float(cosines(got - mean, self.reference - mean).mean())
 
 
 @dataclass(frozen=True, slots=True)

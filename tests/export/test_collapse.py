@@ -22,7 +22,7 @@ from edgereid.export.checks import MIN_SPREAD, CollapseError, measure_agreement 
 from edgereid.export.collapse import collapse_begins, lost  # noqa: E402
 from edgereid.export.graph import Graph  # noqa: E402
 from edgereid.export.int8 import calibrate  # noqa: E402
-from edgereid.export.policy import POLICIES  # noqa: E402
+from edgereid.export.policy import ONNXRUNTIME, POLICIES  # noqa: E402
 from edgereid.export.probe import (  # noqa: E402
     activations,
     begins,
@@ -37,7 +37,7 @@ from edgereid.export.qdq import quantize  # noqa: E402
 def table(small: Any, crops: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Any:
     path = tmp_path_factory.mktemp("collapse") / "model.onnx"
     path.write_bytes(small.SerializeToString())
-    return calibrate(path, [crops], ("onnxruntime",), Decision("minmax", 99.99), {}, 1)
+    return calibrate(path, [crops], (ONNXRUNTIME,), Decision("minmax", 99.99), {}, 1)
 
 
 def scaled_range(table: CalibrationTable, tensor: str, factor: float) -> CalibrationTable:

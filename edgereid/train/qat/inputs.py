@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 
 from edgereid.bundle import Bundle
-from edgereid.calibration.collect import BATCH
-from edgereid.calibration.images import balanced, digest
+from edgereid.calibration.images import balanced
 from edgereid.calibration.table import CalibrationTable
 from edgereid.calibration.thresholds import Decision
 from edgereid.data.types import ReidDataset
 from edgereid.errors import InputError
-from edgereid.export.int8 import CALIBRATION_FILE, calibrate_for
+from edgereid.export.int8 import CALIBRATION_FILE
 from edgereid.export.options import ExportOptions
 from edgereid.export.policy import PlacementPolicy
+from edgereid.export.ranges import calibrated
 from edgereid.export.sources import weights_file
 from edgereid.export.torch_onnx import load_network
 from edgereid.files import sha256
-from edgereid.images import Preprocessing, iter_batches
+from edgereid.images import Preprocessing
 from edgereid.models import registry
 from edgereid.models.registry import Network
-from edgereid.progress import note
 from edgereid.train.images import TrainingImages
 from edgereid.train.qat.options import QatOptions
 
@@ -99,16 +98,9 @@ def table_of(
     """
     if options.calibration is not None:
         return _given(options.calibration, model)
-    note(f"calibrating on {len(images.calibration)} images, thresholds by {options.method}")
-    provenance = {
-        "images": digest(images.calibration),
-        "number": len(images.calibration),
-        "source": images.source,
-        "preprocessing": preprocessing.to_json(),
-        "model": sha256(model),
-    }
-    batches = iter_batches(images.calibration, preprocessing, BATCH, threads)
-    return calibrate_for(model, batches, (policy,), Decision(options.method), provenance, threads)
+    decision = Decision(options.method)
+    paths, source = images.calibration, images.source
+    return calibrated(model, paths, source, preprocessing, (policy,), decision, threads)
 
 
 def _given(path: Path, model: Path) -> CalibrationTable:

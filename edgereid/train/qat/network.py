@@ -6,7 +6,7 @@ speaks of and that the calibration table knows, so there is no mapping that coul
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,11 +27,13 @@ _LAYERS = ("Conv", "Gemm")
 @dataclass(frozen=True, slots=True)
 class Roundings:
     """``activations``: tensor -> its grid, one for all that share a range; ``weights``:
-    initializer -> a backend's module."""
+    initializer -> a backend's module; ``stored``: the nodes that read rounded weights, which
+    others may share in float."""
 
     activations: Mapping[str, Grid] = field(default_factory=dict)
     weights: Mapping[str, nn.Module] = field(default_factory=dict)
     sources: Mapping[str, Grid] = field(default_factory=dict)  # by entry of the table
+    stored: Collection[str] = ()
 
 
 def roundings(
@@ -50,7 +52,7 @@ def roundings(
         sources[source] = Grid(scheme, table.range(source, scheme), rounding, learned)
     activations = {name: sources[source] for name, source in placement.activations.items()}
     weights = {name: backend.weight(axis) for name, axis in placement.weights.items()}
-    return Roundings(activations, weights, sources)
+    return Roundings(activations, weights, sources, placement.stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class GraphNetwork(nn.Module):
         self._grids = nn.ModuleList(rounding.sources.values())
         self._weight_modules = nn.ModuleList(rounding.weights.values())
         self._input, self._output = graph.input, str(graph.model.graph.output[0].name)
-        self._steps = _steps(graph, self._output)
+        self._steps = _steps(graph, self._output, rounding.stored)
 
     def weights(self) -> dict[str, Tensor]:
         """The trained tensors by the names that they have in the graph."""
@@ -91,7 +93,7 @@ class GraphNetwork(nn.Module):
         values: dict[str, Tensor] = dict(self._constants)
         values.update(zip(self._names, self._trained, strict=True))
         for name, module in self._rounding.weights.items():
-            values[name] = module(values[name])
+            values[f"{name}/dq"] = module(values[name])
         values[self._input] = grids[self._input](images) if self._input in grids else images
         result = values[self._input]
         for step in self._steps:
@@ -119,7 +121,7 @@ def _tensor(graph: Graph, name: str) -> Tensor:
     return torch.from_numpy(graph.weights[name].copy())
 
 
-def _steps(graph: Graph, output: str) -> list[_Step]:
+def _steps(graph: Graph, output: str, stored: Collection[str]) -> list[_Step]:
     last: dict[str, int] = {n: i for i, node in enumerate(graph.nodes) for n in node.input}
     made = {n for node in graph.nodes for n in node.output}
     steps = []
@@ -127,5 +129,8 @@ def _steps(graph: Graph, output: str) -> list[_Step]:
         attributes: dict[str, Any] = {**attributes_of(node), "outputs": len(node.output)}
         read = tuple(dict.fromkeys(n for n in node.input if n in made and n != output))
         done = tuple(n for n in read if last[n] == i)
-        steps.append(_Step(operator(node), attributes, tuple(node.input), tuple(node.output), done))
+        inputs = list(node.input)
+        if node.name in stored:
+            inputs[1] = f"{inputs[1]}/dq"
+        steps.append(_Step(operator(node), attributes, tuple(inputs), tuple(node.output), done))
     return steps

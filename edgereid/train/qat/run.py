@@ -20,6 +20,8 @@ from edgereid.export.int8 import load_graph
 from edgereid.export.origin import MODEL_FILE
 from edgereid.export.placement import place
 from edgereid.export.policy import POLICIES, PlacementPolicy
+from edgereid.export.qdq import quantize
+from edgereid.export.repair.judge import Judge
 from edgereid.export.torch_onnx import export_onnx
 from edgereid.files import sha256
 from edgereid.images import Preprocessing, load_batch
@@ -30,7 +32,7 @@ from edgereid.train.interrupt import Interrupt
 from edgereid.train.qat.backend import open_backend
 from edgereid.train.qat.distil import Distillation
 from edgereid.train.qat.inputs import Images, images_of, network_of, table_of
-from edgereid.train.qat.judge import Judge, agreement, require_same
+from edgereid.train.qat.judge import agreement, require_same
 from edgereid.train.qat.loop import Distiller, Task
 from edgereid.train.qat.network import GraphNetwork, Roundings, roundings
 from edgereid.train.qat.options import QatOptions
@@ -166,9 +168,9 @@ def _deliver(
     require_same(graph, student.weights())
     provenance = {**start.table.provenance, "model": model_digest, "weights": sha256(weights)}
     table = trained_table(start.table, rounding, options.backend, provenance)
-    judge = Judge(crops, _features(distiller.task.teacher, crops), policy, threads)
-    before, _ = judge.error(start.graph.model, start.table)
-    after, features = judge.error(graph.model, table)
+    judge = Judge(crops, _features(distiller.task.teacher, crops), threads)
+    before = judge.error(quantize(start.graph.model, start.table, policy)[0])
+    features = judge.features(quantize(graph.model, table, policy)[0])
     few = features[:8]
     same = agreement(_features(student, crops[: len(few)]), few)
     if same < 0.9:
@@ -184,7 +186,7 @@ def _deliver(
         "target": options.target,
         "judged_on": len(crops),
         "error_before": round(before, 8),
-        "error_after": round(after, 8),
+        "error_after": round(judge.error_of(features), 8),
         "cosine_to_training": round(same, 6),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "curve": distiller.progress.curves,

@@ -76,17 +76,18 @@ def quantize(directory: Path, images: Any, table: Any = None) -> None:
     from edgereid.engines.base import EngineOptions
     from edgereid.engines.open import open_engine
     from edgereid.export.int8 import CALIBRATION_FILE, build_engine, calibrate
+    from edgereid.export.policy import ONNXRUNTIME
 
     vouched = directory / MANIFEST
     aside = vouched.rename(directory.parent / "aside.json") if vouched.exists() else None
-    model, targets = directory / "model.onnx", ("onnxruntime",)
+    model = directory / "model.onnx"
     if table is None:
         facts = {"model": sha256(model)}
-        table = calibrate(model, [images], targets, Decision("mse"), facts, 1)
+        table = calibrate(model, [images], (ONNXRUNTIME,), Decision("mse"), facts, 1)
     table.save(directory / CALIBRATION_FILE)
     with open_engine(model, EngineOptions(threads=1)) as engine:
         reference = engine.run(images)
-    build_engine(targets[0], directory, table, images, reference, 1)
+    build_engine(ONNXRUNTIME.target, directory, table, images, reference, 1)
     if aside is not None:
         aside.rename(vouched)
 

@@ -19,6 +19,7 @@ from edgereid.errors import InputError, UsageError
 from edgereid.export.graph import Graph
 from edgereid.export.policy import OPENVINO
 from edgereid.export.qdq import quantize
+from edgereid.export.repair.judge import Judge
 from edgereid.export.repair.mended import (
     Mended,
     load_mended,
@@ -27,7 +28,7 @@ from edgereid.export.repair.mended import (
     save_mended,
 )
 from edgereid.export.repair.options import RepairOptions
-from edgereid.export.repair.steps import Judge, mend
+from edgereid.export.repair.steps import mend
 from edgereid.export.weight_codes import WeightCodes
 from tests.export.repair.conftest import evaluate
 

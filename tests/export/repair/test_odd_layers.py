@@ -17,9 +17,10 @@ from edgereid.export.graph import Graph  # noqa: E402
 from edgereid.export.policy import OPENVINO  # noqa: E402
 from edgereid.export.qdq import quantize  # noqa: E402
 from edgereid.export.repair.bias import bias_shifts, with_shifted_biases  # noqa: E402
+from edgereid.export.repair.judge import Judge  # noqa: E402
 from edgereid.export.repair.layers import layers_of  # noqa: E402
 from edgereid.export.repair.options import RepairOptions  # noqa: E402
-from edgereid.export.repair.steps import Judge, mend  # noqa: E402
+from edgereid.export.repair.steps import mend  # noqa: E402
 from tests.export.conftest import Builder  # noqa: E402
 from tests.export.repair.conftest import calibrated  # noqa: E402
 

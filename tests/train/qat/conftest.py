@@ -17,7 +17,7 @@ from edgereid.calibration.table import CalibrationTable
 from edgereid.calibration.thresholds import Decision
 from edgereid.errors import MissingRuntimeError
 from edgereid.export.graph import Graph
-from edgereid.export.int8 import calibrate_for, load_graph
+from edgereid.export.int8 import calibrate, load_graph
 from edgereid.export.policy import TENSORRT, PlacementPolicy
 from edgereid.export.torch_onnx import export_onnx
 from edgereid.files import sha256
@@ -44,7 +44,7 @@ class Exported:
 
     def table(self, policy: PlacementPolicy) -> CalibrationTable:
         provenance = {"model": sha256(self.path)}
-        return calibrate_for(
+        return calibrate(
             self.path, [self.crops], (policy,), Decision("minmax"), provenance, threads=1
         )
 

@@ -15,12 +15,14 @@ from edgereid.calibration.table import CalibrationTable, Entry
 from edgereid.errors import InputError
 from edgereid.export.graph import Graph
 from edgereid.export.placement import place
-from edgereid.export.policy import POLICIES, PlacementPolicy
+from edgereid.export.policy import OPENVINO, POLICIES, PlacementPolicy
 from edgereid.export.qdq import quantize
 from edgereid.export.torch_onnx import export_onnx
 from edgereid.train.qat.backend import Backend, open_backend
 from edgereid.train.qat.network import GraphNetwork, Roundings, roundings
 from edgereid.train.qat.unfold import unfold
+from tests.export.test_qdq_engines import QUANTUM, table_of
+from tests.export.test_shared_and_dead_weights import sharing
 from tests.train.qat.conftest import EVERYWHERE, Exported
 
 ALL = {**POLICIES, "everywhere": EVERYWHERE}
@@ -80,6 +82,24 @@ def test_every_construct_of_the_placement_rules_is_covered(
     student = GraphNetwork(graph, roundings(placement, table, policy, backend, learned=False))
     wanted = open_session(quantised, 1).run(None, {"images": crops})[0]
     assert cosines(run(student, crops), wanted).min() > 0.9999
+
+
+@pytest.mark.parametrize(("kept", "other"), [("a", "b"), ("b", "a")])
+def test_a_layer_in_float_reads_float_weights_though_another_shares_them(
+    kept: str, other: str, backend: Backend
+) -> None:
+    model = sharing()
+    graph, table = Graph(model), table_of(model)
+    placement = place(graph, OPENVINO, keep=[kept])
+    assert placement.precision[other] == "int8"
+    quantised, _ = quantize(model, table, OPENVINO, keep=[kept])
+    images = np.random.default_rng(0).uniform(-1, 1, size=(2, 3, 16, 8)).astype(np.float32)
+    wanted = open_session(quantised, 1).run(None, {"images": images})[0]
+    student = GraphNetwork(graph, roundings(placement, table, OPENVINO, backend, learned=False))
+    np.testing.assert_allclose(run(student, images), wanted, atol=QUANTUM / 2)
+    both = place(graph, OPENVINO)
+    rounded = GraphNetwork(graph, roundings(both, table, OPENVINO, backend, learned=False))
+    assert np.abs(run(rounded, images) - wanted).max() > QUANTUM / 2
 
 
 def test_unfolded_weights_come_out_of_the_export_to_the_last_bit(

@@ -19,7 +19,7 @@ from edgereid.cli.main import main
 from edgereid.engines.base import EngineOptions
 from edgereid.engines.open import open_engine
 from edgereid.errors import InputError, MissingRuntimeError, UsageError
-from edgereid.export.int8 import calibrate_for, load_graph
+from edgereid.export.int8 import calibrate, load_graph
 from edgereid.export.policy import PlacementPolicy
 from edgereid.export.torch_onnx import export_onnx, load_network
 from edgereid.files import sha256
@@ -70,9 +70,7 @@ def coarse_table(weights: Path, market: Path, policy: PlacementPolicy, folder: P
     export_onnx(network, (32, 16), folder / "model.onnx")
     crops = load_batch(sorted((market / "bounding_box_train").iterdir()), preprocessing)
     provenance = {"model": sha256(folder / "model.onnx")}
-    table = calibrate_for(
-        folder / "model.onnx", [crops], (policy,), Decision("minmax"), provenance, 1
-    )
+    table = calibrate(folder / "model.onnx", [crops], (policy,), Decision("minmax"), provenance, 1)
     wide = {
         name: replace(
             entry,
