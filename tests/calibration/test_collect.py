@@ -63,6 +63,25 @@ def test_the_first_tensor_that_is_no_number_is_named(network: Path) -> None:
         collect(network, batches(4), ["c", "b", "a"], threads=1)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3, 9])
+def test_any_number_of_threads_finds_the_same(network: Path, threads: int) -> None:
+    found = collect(network, batches(4), ["images", "a"], threads=threads)
+    want = collect(network, [IMAGES[::-1]], ["images", "a"], threads=1)
+    for name, histogram in found.items():
+        assert np.array_equal(histogram.counts, want[name].counts)
+        for value in ("exponent", "low", "high", "count", "images", "low_sum", "high_sum"):
+            assert getattr(histogram, value) == getattr(want[name], value)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_of_several_faulty_images_the_first_is_reported(network: Path, threads: int) -> None:
+    images = np.ones((40, 3, 4, 4), np.float32)
+    images[5:, 0, 0, 0] = 0  # the logarithm is minus infinity
+    images[11:] = np.nan
+    with pytest.raises(InputError, match=r"tensor 'b' holds NaN or infinity in 1 of 48 values"):
+        collect(network, [images], ["images", "a", "b"], threads=threads)
+
+
 def test_a_tensor_of_another_network_is_refused(network: Path) -> None:
     with pytest.raises(InputError, match="no tensor 'zz'"):
         collect(network, batches(4), ["a", "zz"], threads=1)

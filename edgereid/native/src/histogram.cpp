@@ -14,6 +14,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr std::size_t kLanes = 16;     // independent partial results, so that loops vectorise
 constexpr std::size_t kChunk = 2048;   // values whose bins are computed before they are counted
 constexpr std::size_t kTables = 4;     // increments of one bin do not wait for each other
+constexpr std::size_t kFew = 16384;    // values for which several tables do not pay
 constexpr std::size_t kFlush = std::size_t{1} << 30;  // before a 32-bit count can overflow
 
 bool is_nonfinite(float v) {
@@ -53,32 +54,31 @@ void widen_finite(const float* values, std::size_t size, float& min, float& max)
     }
 }
 
-EDGEREID_CLONES bool any_nan(const float* values, std::size_t size) {
-    std::uint32_t found = 0;
-    for (std::size_t i = 0; i < size; ++i) found |= values[i] != values[i] ? 1u : 0u;
-    return found != 0;
-}
-
-// bins[i] = clamp(floor(values[i] * inverse_width), -half, half - 1) + half
-EDGEREID_CLONES void find_bins(const float* values, std::size_t size, float inverse_width,
+// bins[i] = clamp(floor(values[i] * inverse_width), -half, half - 1) + half, of NaN 0. Returns
+// whether there is a NaN.
+EDGEREID_CLONES bool find_bins(const float* values, std::size_t size, float inverse_width,
                                std::int32_t half, std::int32_t* bins) {
     const auto low = static_cast<float>(-half);
     const auto high = static_cast<float>(half - 1);
+    std::uint32_t nan = 0;
     for (std::size_t i = 0; i < size; ++i) {
         float x = values[i] * inverse_width;
-        x = x > low ? x : low;
+        nan |= values[i] != values[i] ? 1u : 0u;
+        x = x > low ? x : low;  // of NaN the low one
         x = x < high ? x : high;
         const auto truncated = static_cast<std::int32_t>(x);
         const std::int32_t floored = truncated - (x < static_cast<float>(truncated) ? 1 : 0);
         bins[i] = floored + half;
     }
+    return nan != 0;
 }
 
-void count(const std::int32_t* bins, std::size_t size, std::uint32_t* tables, std::size_t width) {
+// The kTables tables lie `stride` apart; 0: they are one.
+void count(const std::int32_t* bins, std::size_t size, std::uint32_t* tables, std::size_t stride) {
     std::uint32_t* const a = tables;
-    std::uint32_t* const b = a + width;
-    std::uint32_t* const c = b + width;
-    std::uint32_t* const d = c + width;
+    std::uint32_t* const b = a + stride;
+    std::uint32_t* const c = b + stride;
+    std::uint32_t* const d = c + stride;
     std::size_t i = 0;
     for (; i + kTables <= size; i += kTables) {
         ++a[bins[i]];
@@ -89,9 +89,10 @@ void count(const std::int32_t* bins, std::size_t size, std::uint32_t* tables, st
     for (; i < size; ++i) ++a[bins[i]];
 }
 
-void flush(std::vector<std::uint32_t>& tables, std::int64_t* counts, std::size_t width) {
-    for (std::size_t t = 0; t < kTables; ++t) {
-        for (std::size_t b = 0; b < width; ++b) counts[b] += tables[t * width + b];
+void flush(std::vector<std::uint32_t>& tables, std::vector<std::int64_t>& sums) {
+    const std::size_t width = sums.size();
+    for (std::size_t t = 0; t < tables.size(); t += width) {
+        for (std::size_t b = 0; b < width; ++b) sums[b] += tables[t + b];
     }
     std::fill(tables.begin(), tables.end(), 0u);
 }
@@ -115,23 +116,24 @@ Range min_max(const float* values, std::size_t size) {
 bool histogram_add(const float* values, std::size_t size, float inverse_width, std::int64_t* counts,
                    std::size_t half) {
     const std::size_t width = 2 * half;
-    for (std::size_t start = 0; start < size; start += kChunk) {
-        if (any_nan(values + start, std::min(kChunk, size - start))) return false;
-    }
-    std::vector<std::uint32_t> tables(kTables * width, 0u);
+    const bool few = size < kFew;
+    std::vector<std::uint32_t> tables((few ? 1 : kTables) * width, 0u);
+    std::vector<std::int64_t> sums(width, 0);
     std::int32_t bins[kChunk];
     std::size_t pending = 0;
     for (std::size_t start = 0; start < size; start += kChunk) {
         const std::size_t length = std::min(kChunk, size - start);
-        find_bins(values + start, length, inverse_width, static_cast<std::int32_t>(half), bins);
-        count(bins, length, tables.data(), width);
+        const auto signed_half = static_cast<std::int32_t>(half);
+        if (find_bins(values + start, length, inverse_width, signed_half, bins)) return false;
+        count(bins, length, tables.data(), few ? 0 : width);
         pending += length;
         if (pending >= kFlush) {
-            flush(tables, counts, width);
+            flush(tables, sums);
             pending = 0;
         }
     }
-    flush(tables, counts, width);
+    flush(tables, sums);
+    for (std::size_t b = 0; b < width; ++b) counts[b] += sums[b];
     return true;
 }
 
