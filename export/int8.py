@@ -22,6 +22,7 @@ from edgereid.engines.open import open_engine
 from edgereid.export.checks import measure_agreement
 from edgereid.export.graph import Graph
 from edgereid.export.openvino_ir import write_ir
+from edgereid.export.options import RUNTIME_OF
 from edgereid.export.origin import MODEL_FILE
 from edgereid.export.placement import all_ranges, schemes_needed, tensors_seen
 from edgereid.export.policy import POLICIES, PlacementPolicy
@@ -124,8 +125,9 @@ def write_float(target: str, directory: Path, arithmetic: str) -> Int8Engine:
     graph = load_graph(path)
     precision = {node.name: arithmetic for node in graph.nodes}
     files: tuple[BundleFile, ...] = ()
-    if target != "onnxruntime" or arithmetic != "f32":
-        path, files = _WRITERS[target](directory, _stating(graph.model, arithmetic), arithmetic)
+    if RUNTIME_OF[target] != "onnxruntime" or arithmetic != "f32":
+        write = _WRITERS[RUNTIME_OF[target]]
+        path, files = write(directory, _stating(graph.model, arithmetic), arithmetic)
     return Int8Engine(path.name, files, precision, {"int8_share_of_macs": 0.0})
 
 
@@ -146,7 +148,7 @@ def check_engine(
 def write_quantized(target: str, directory: Path, model: Any, arithmetic: str = "f32") -> Written:
     """Write a Q/DQ onnx.ModelProto as ``target`` takes it; its float layers run in ``arithmetic``
     unless who opens it says otherwise."""
-    return _WRITERS[target](directory, _stating(model, arithmetic), "int8")
+    return _WRITERS[RUNTIME_OF[target]](directory, _stating(model, arithmetic), "int8")
 
 
 def _stating(model: Any, arithmetic: str) -> bytes:
@@ -182,7 +184,7 @@ def _write_tensorrt(directory: Path, model: bytes, precision: str) -> Written:
 
 
 _Writer = Callable[[Path, bytes, str], Written]
-_WRITERS: dict[str, _Writer] = {
+_WRITERS: dict[str, _Writer] = {  # by runtime
     "onnxruntime": _write_onnxruntime,
     "openvino": _write_openvino,
     "tensorrt": _write_tensorrt,

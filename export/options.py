@@ -9,7 +9,14 @@ from edgereid.errors import UsageError
 from edgereid.export.incoming.options import IncomingOptions
 from edgereid.export.repair.options import RepairOptions
 
-TARGETS = ("onnxruntime", "openvino", "tensorrt")
+#: The runtime that runs a target's engines.
+RUNTIME_OF = {
+    "onnxruntime": "onnxruntime",
+    "onnxruntime-arm": "onnxruntime",
+    "openvino": "openvino",
+    "tensorrt": "tensorrt",
+}
+TARGETS = tuple(RUNTIME_OF)
 CROPS = ("grid_sample", "matmul")  # as in edgereid.models.crops, which needs torch
 METHODS = ("minmax", "average", "percentile", "entropy", "mse", "auto")
 DEFAULT_METHOD = "mse"

@@ -130,5 +130,7 @@ TENSORRT = PlacementPolicy(
     },
 )
 
-#: By the targets that ``edgereid export`` offers. ONNXRUNTIME_ARM is for Q/DQ models made by hand.
-POLICIES: dict[str, PlacementPolicy] = {p.target: p for p in (ONNXRUNTIME, OPENVINO, TENSORRT)}
+#: By the targets that ``edgereid export`` offers.
+POLICIES: dict[str, PlacementPolicy] = {
+    p.target: p for p in (ONNXRUNTIME, ONNXRUNTIME_ARM, OPENVINO, TENSORRT)
+}

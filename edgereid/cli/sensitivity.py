@@ -23,7 +23,7 @@ examples:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    from edgereid.search.options import TARGETS
+    from edgereid.search.options import measurable
 
     add = parser.add_argument
     add("path", metavar="PATH", help="a bundle, a network's name or an .onnx file")
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--target",
         required=True,
         metavar="NAME",
-        help=f"the runtime to measure on: {', '.join(TARGETS)}",
+        help=f"the runtime to measure on: {', '.join(measurable())}",
     )
     add(
         "--calib",

@@ -16,6 +16,7 @@ from edgereid.engines.base import EngineOptions
 from edgereid.engines.open import open_engine
 from edgereid.errors import InputError, UsageError
 from edgereid.export.int8 import CALIBRATION_FILE, Int8Engine
+from edgereid.export.options import RUNTIME_OF
 from edgereid.files import atomic_directory
 from edgereid.images import Preprocessing
 from edgereid.manifest import MANIFEST
@@ -92,7 +93,7 @@ def pick(options: PickOptions) -> Bundle:
 
 def _engine_files(bundle: Bundle, target: str) -> set[str]:
     """The names of a target's engine and of what belongs to it."""
-    names = {file.name for file in bundle.find("engine", target)}
+    names = {file.name for file in bundle.find("engine", RUNTIME_OF[target])}
     return names | {str(Path(name).with_suffix(".bin")) for name in names if name.endswith(".xml")}
 
 

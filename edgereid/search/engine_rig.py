@@ -27,6 +27,7 @@ from edgereid.evaluation.score import images_needed, score
 from edgereid.evaluation.subject import Subject, embed
 from edgereid.export.graph import Graph
 from edgereid.export.int8 import load_graph, write_quantized
+from edgereid.export.options import RUNTIME_OF
 from edgereid.export.origin import MODEL_FILE
 from edgereid.export.policy import POLICIES
 from edgereid.export.repair.mended import quantize_stored
@@ -62,6 +63,10 @@ class Setup:
     threads: int
     batch: int = 1
     seed: int = 0
+
+    @property
+    def runtime(self) -> str:
+        return RUNTIME_OF[self.target]
 
 
 @dataclass(slots=True)
@@ -150,7 +155,7 @@ class EngineRig:
     def _available(self) -> tuple[str, ...]:
         """Arithmetic that the runtime offers and this processor really runs float layers in."""
         found = []
-        for name in RUNTIMES[self.setup.target].precisions:
+        for name in RUNTIMES[self.setup.runtime].precisions:
             choice = all_float(name, self.units)
             try:
                 if self._engine(choice, 1).info.precision == name:
@@ -172,7 +177,7 @@ class EngineRig:
         setup = self.setup
         options = EngineOptions(threads=setup.threads, precision=choice.arithmetic)
         if choice.is_float:
-            return open_engine(setup.directory / MODEL_FILE, options, runtime=setup.target)
+            return open_engine(setup.directory / MODEL_FILE, options, runtime=setup.runtime)
         assert self._graph is not None
         keep = nodes_of(self.parts, choice.kept)
         model, _ = quantize_stored(
@@ -185,7 +190,7 @@ class EngineRig:
         )
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             path, _ = write_quantized(setup.target, Path(folder), model)
-            return open_engine(path, options, runtime=setup.target)
+            return open_engine(path, options, runtime=setup.runtime)
 
     def _images(self) -> Floats:
         if self._probe is None:

@@ -21,7 +21,7 @@ from edgereid.search.build import Job, build_point, write_record
 from edgereid.search.engine_rig import EngineRig, Setup
 from edgereid.search.evidence import Source, gather
 from edgereid.search.journal import Journal
-from edgereid.search.options import TARGETS, SearchOptions, require_target
+from edgereid.search.options import TARGETS, SearchOptions, measurable, require_target
 from edgereid.search.outcome import Record
 from edgereid.search.search import run_search
 
@@ -68,7 +68,7 @@ def builder(options: ExportOptions, search: SearchOptions) -> EngineBuilder:
         reference: Floats,
         threads: int,
     ) -> Int8Engine:
-        if target not in TARGETS:
+        if target not in measurable():
             note(f"{target}: its latency cannot be measured here, so the policy alone decides")
             return build_engine(target, directory, table, crops, reference, threads)
         job = Job(directory, table, threads)

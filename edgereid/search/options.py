@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgereid.errors import UsageError
+from edgereid.export.targets import is_arm
 
-TARGETS = ("onnxruntime", "openvino")
+TARGETS = ("onnxruntime", "onnxruntime-arm", "openvino")
 #: Minutes when the user names none: for networks whose float engine takes no more than ``SLOW_MS``
 #: an image, and for others.
 DEFAULT_MINUTES = (12.0, 45.0)
@@ -36,10 +38,16 @@ class SearchOptions:
             raise UsageError(f"batch size {self.batch}: from 1 to 256 are allowed.")
 
 
+def measurable() -> tuple[str, ...]:
+    """The targets whose latency can be measured on this processor."""
+    arm = is_arm(platform.machine())
+    return tuple(t for t in TARGETS if arm or t != "onnxruntime-arm")
+
+
 def require_target(target: str) -> None:
     """Raise UsageError unless latency can be measured for this target here."""
-    if target not in TARGETS:
+    if target not in measurable():
         raise UsageError(
             f"precisions are searched on an engine that runs here: name --target "
-            f"{' or '.join(TARGETS)}, not {target}."
+            f"{' or '.join(measurable())}, not {target}."
         )

@@ -118,6 +118,27 @@ def test_every_engine_of_the_bundle_opens_and_follows_the_float_network(
         assert np.abs(got - want).max() > 1e-4, "the engine runs in 8 bits"
 
 
+def test_for_arm_everything_is_signed_and_symmetric_and_onnx_runtime_runs_it(
+    options: ExportOptions, work: Path
+) -> None:
+    import onnx
+
+    made = export_bundle(replace(options, out=work / "arm", target="onnxruntime-arm"))
+    assert made.manifest.targets == ("onnxruntime-arm",)
+    (engine,) = made.find("engine", "onnxruntime")
+    graph = onnx.load(str(made.path(engine))).graph
+    constants = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
+    points = [constants[n.input[2]] for n in graph.node if n.op_type == "QuantizeLinear"]
+    assert len(points) > 10
+    assert all(p.dtype == np.int8 and not p.any() for p in points)
+    images = load_batch(sorted((work / "crops").iterdir())[:9], made.manifest.preprocessing)
+    features = []
+    for name in ("model.onnx", engine.name):
+        with open_engine(made.directory / name) as opened:
+            features.append(opened.run(images).ravel())
+    assert np.corrcoef(*features)[0, 1] > 0.7
+
+
 def test_the_manifest_says_where_everything_comes_from(bundle: Bundle) -> None:
     m = bundle.manifest
     p = m.provenance

@@ -16,12 +16,11 @@ from edgereid.calibration.scheme import SCHEMES, Range  # noqa: E402
 from edgereid.calibration.table import CalibrationTable, Entry  # noqa: E402
 from edgereid.engines.base import EngineOptions  # noqa: E402
 from edgereid.engines.open import open_engine  # noqa: E402
-from edgereid.export.policy import ONNXRUNTIME_ARM, POLICIES, PlacementPolicy  # noqa: E402
+from edgereid.export.policy import POLICIES, PlacementPolicy  # noqa: E402
 from edgereid.export.qdq import quantize  # noqa: E402
 from tests.export.conftest import Builder  # noqa: E402
 
 QUANTUM = 0.02  # of every activation's grid
-ALL = {**POLICIES, ONNXRUNTIME_ARM.target: ONNXRUNTIME_ARM}
 
 
 def single_layer() -> Any:
@@ -103,7 +102,7 @@ def reference(model: Any, images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("policy", ALL.values(), ids=ALL)
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 @pytest.mark.parametrize("make", [single_layer, linear_pair, residual, pooled, shuffled])
 def test_an_engine_gives_what_the_reference_evaluator_gives_to_one_quantum(
     make: Callable[[], Any], policy: PlacementPolicy, runtime: str, tmp_path: Path

@@ -20,12 +20,29 @@ def having(*packages: str) -> Any:
 
 
 def test_auto_takes_what_is_installed_and_says_so() -> None:
-    targets, why = choose_targets("auto", True, is_installed=having("openvino", "onnxruntime"))
+    both = having("openvino", "onnxruntime")
+    targets, why = choose_targets("auto", True, is_installed=both, machine="x86_64")
     assert targets == ("onnxruntime", "openvino")
     assert why == (
         "target auto: onnxruntime and openvino, as installed here; not installed: tensorrt"
     )
     assert choose_targets("auto", True, is_installed=having("tensorrt"))[0] == ("tensorrt",)
+
+
+@pytest.mark.parametrize("machine", ["aarch64", "arm64", "ARM64"])
+def test_auto_places_for_arm_on_arm(machine: str) -> None:
+    targets, why = choose_targets("auto", True, is_installed=having("onnxruntime"), machine=machine)
+    assert targets == ("onnxruntime-arm",)
+    assert why.endswith("not installed: openvino, tensorrt")
+
+
+def test_for_arm_can_be_exported_anywhere() -> None:
+    targets, _ = choose_targets(
+        "onnxruntime-arm", True, is_installed=having("onnxruntime"), machine="x86_64"
+    )
+    assert targets == ("onnxruntime-arm",)
+    with pytest.raises(MissingRuntimeError, match=r"pip install 'edgereid\[onnxruntime\]'"):
+        choose_targets("onnxruntime-arm", True, is_installed=having("openvino"))
 
 
 def test_a_named_target_that_is_missing_says_what_to_install() -> None:
@@ -53,7 +70,7 @@ def test_the_names_in_the_help_are_those_that_exist() -> None:
     ("changes", "message"),
     [
         ({"network": "osnet.onnx", "crop": "matmul"}, "osnet.onnx is an ONNX file"),
-        ({"target": "tflite"}, "unknown target 'tflite': auto, onnxruntime, openvino, tensorrt"),
+        ({"target": "tflite"}, "unknown target 'tflite': auto, onnxruntime, onnxruntime-arm"),
         ({"int8": True, "weights": Path("w.safetensors")}, "needs --calib"),
         ({"images": 0}, "0 calibration images"),
         ({"threads": 0}, "0 threads"),

@@ -329,6 +329,7 @@ def test_without_labels_a_result_is_found_and_no_loss_is_stated() -> None:
         (lambda: SearchOptions(0.3, minutes=0.0), "--search-minutes"),
         (lambda: SearchOptions(0.3, batch=0), "batch size 0"),
         (lambda: require_target("tensorrt"), "openvino, not tensorrt"),
+        (lambda: require_target("onnxruntime-arm"), "or openvino, not onnxruntime-arm"),
     ],
 )
 def test_options_that_cannot_be_are_refused(make: Callable[[], object], said: str) -> None:

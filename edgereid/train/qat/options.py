@@ -10,7 +10,7 @@ from edgereid.errors import UsageError
 
 BACKENDS = ("torch", "pytorch-quantization", "modelopt")
 RANGES = ("learned", "fixed")
-TARGETS = ("onnxruntime", "openvino", "tensorrt")
+TARGETS = ("onnxruntime", "onnxruntime-arm", "openvino", "tensorrt")
 
 
 @dataclass(frozen=True, slots=True)

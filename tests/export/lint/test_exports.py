@@ -22,13 +22,11 @@ from edgereid.export.qdq import quantize
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-EVERY_POLICY = {**POLICIES, ONNXRUNTIME_ARM.target: ONNXRUNTIME_ARM}
-
 
 def quantized(path: Path, images: np.ndarray, *targets: str) -> dict[str, Any]:
     """The Q/DQ model of each target, calibrated by the maximum on ``images``."""
     model = onnx.load(str(path))
-    policies = tuple(EVERY_POLICY[t] for t in targets)
+    policies = tuple(POLICIES[t] for t in targets)
     graph = Graph(model)
     tensors = {s for p in policies for s in place(graph, p).activations.values()}
     seen = collect(path, [images], tensors, threads=1)
@@ -43,7 +41,7 @@ def small_models(
 ) -> dict[str, Any]:
     path = tmp_path_factory.mktemp("lint") / "small.onnx"
     onnx.save(small, str(path))
-    return quantized(path, crops, *EVERY_POLICY)
+    return quantized(path, crops, *POLICIES)
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -124,7 +122,7 @@ def test_every_networks_int8_export_is_clean(name: str, tmp_path: Path) -> None:
         network.train()(images * 4 - 2)  # batch norm sees varied images
     path = tmp_path / "model.onnx"
     export_onnx(network.eval(), (spec.height, spec.width), path)
-    models = quantized(path, (images * 4 - 2).numpy(), *EVERY_POLICY)
+    models = quantized(path, (images * 4 - 2).numpy(), *POLICIES)
     for target, model in models.items():
         report = lint(model, choose(target))
         assert {f.severity for f in report.findings} <= {NOTE}, text(report)
