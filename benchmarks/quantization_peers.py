@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ class Row:
     peer: bool
     seconds_to_make: float = 0.0
     mean_ap: float = 0.0
+    average_precision: list[float] = field(default_factory=list)  # by query
+    people: list[int] = field(default_factory=list)  # of those queries
     rank1: float = 0.0
     centred_cosine: float = 0.0
     latency_ms: dict[int, float] = field(default_factory=dict)
@@ -73,32 +75,40 @@ class Setting:
         return EngineOptions(threads=self.threads, precision="bf16")
 
 
-def nncf_rows(setting: Setting) -> Iterator[Row]:
-    """NNCF with its defaults, and with accuracy control."""
+def _nncf_images(setting: Setting) -> Any:
+    import nncf
+
+    return nncf.Dataset([image[None] for image in setting.calibration])
+
+
+def nncf_default(setting: Setting) -> Row:
     import nncf
     import openvino as ov
-
-    def dataset() -> Any:
-        return nncf.Dataset([image[None] for image in setting.calibration])
 
     model = ov.Core().read_model(setting.model)
     model.reshape({model.input(0): [-1, *model.input(0).partial_shape[1:]]})
     start = time.perf_counter()
-    quantized = nncf.quantize(model, dataset(), subset_size=len(setting.calibration))
-    yield _ir_row(NNCF_DEFAULT, quantized, setting, time.perf_counter() - start)
+    quantized = nncf.quantize(model, _nncf_images(setting), subset_size=len(setting.calibration))
+    return _ir_row(NNCF_DEFAULT, quantized, setting, time.perf_counter() - start)
+
+
+def nncf_controlled(setting: Setting) -> Row:
+    """NNCF with accuracy control: layers go back to float until mAP falls by no more."""
+    import nncf
+    import openvino as ov
+
     start = time.perf_counter()
     images, pids, camids = _held_out(setting)
     quantized = nncf.quantize_with_accuracy_control(
         ov.Core().read_model(setting.model),
-        dataset(),
+        _nncf_images(setting),
         nncf.Dataset([images]),
         _validation(pids, camids),
         max_drop=setting.max_drop / 100.0,
         subset_size=len(setting.calibration),
     )
-    yield _ir_row(
-        "NNCF accuracy control (OpenVINO)", quantized, setting, time.perf_counter() - start
-    )
+    label = "NNCF accuracy control (OpenVINO)"
+    return _ir_row(label, quantized, setting, time.perf_counter() - start)
 
 
 def _ir_row(label: str, model: Any, setting: Setting, seconds: float) -> Row:
@@ -140,7 +150,7 @@ class _Reader:
         return next(self._feeds, None)
 
 
-def onnxruntime_rows(setting: Setting) -> Iterator[Row]:
+def onnxruntime_rows(setting: Setting, grids: Sequence[str]) -> Iterator[Row]:
     """``quantize_static`` after its own preparation of the model."""
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -149,7 +159,8 @@ def onnxruntime_rows(setting: Setting) -> Iterator[Row]:
     quant_pre_process(str(setting.model), str(prepared), skip_symbolic_shape=True)
     name = _input_name(setting.model)
     for calibrator in ORT_CALIBRATORS:
-        for grid, (kind, symmetric) in ORT_GRIDS.items():
+        for grid in grids:
+            kind, symmetric = ORT_GRIDS[grid]
             path = setting.folder / f"ort-{calibrator}-{kind}.onnx"
             # its histogram calibrators hold every activation of every image in memory at once
             images = setting.calibration[: None if calibrator == "MinMax" else HISTOGRAM_IMAGES]

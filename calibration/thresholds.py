@@ -21,20 +21,23 @@ from edgereid.errors import InputError, UsageError
 PERCENTILE = 99.99
 #: The method of each tensor is chosen by the error at the output: ``edgereid.calibration.auto``.
 AUTO = "auto"
+#: One method for all tensors is chosen by the error at the output: ``edgereid.export.best``.
+BEST = "best"
 _ENTROPY_STEP = 8  # bins between two candidates: 0.4 % of the range
 _MSE_CANDIDATES = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How to choose: ``method`` of METHODS or AUTO, ``percentile`` (50 to 100) for that method."""
+    """How to choose: ``method`` of METHODS, AUTO or BEST; ``percentile``, 50 to 100, for that
+    method."""
 
     method: str = "mse"
     percentile: float = PERCENTILE
 
     def __post_init__(self) -> None:
-        if self.method not in (*METHODS, AUTO):
-            known = ", ".join((*METHODS, AUTO))
+        if self.method not in (*METHODS, AUTO, BEST):
+            known = ", ".join((*METHODS, AUTO, BEST))
             raise UsageError(f"unknown method {self.method!r}: {known}.")
         if not 50.0 < self.percentile <= 100.0:
             raise UsageError(f"percentile {self.percentile}: above 50 and at most 100 is allowed.")
@@ -44,10 +47,12 @@ def threshold(histogram: Histogram, decision: Decision, scheme: Scheme) -> Range
     """The range of the real values that ``scheme``'s grid should cover for this tensor.
 
     Raises InputError on an empty histogram, UsageError for a grid without negative numbers on a
-    tensor that has some, and for AUTO, which no histogram alone can decide.
+    tensor that has some, and for AUTO and BEST, which no histogram alone can decide.
     """
-    if decision.method == AUTO:
-        raise UsageError(f"method {AUTO} compares embeddings: it needs the network and images.")
+    if decision.method in (AUTO, BEST):
+        raise UsageError(
+            f"method {decision.method} compares embeddings: it needs the network and images."
+        )
     if histogram.count == 0:
         raise InputError(f"tensor {histogram.name!r} was never seen: calibrate on some images.")
     if scheme.symmetric and scheme.qmin == 0 and histogram.low < 0:

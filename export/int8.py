@@ -15,10 +15,11 @@ from edgereid.calibration import auto
 from edgereid.calibration.collect import collect
 from edgereid.calibration.sample import Sample
 from edgereid.calibration.table import CalibrationTable, decide
-from edgereid.calibration.thresholds import AUTO, Decision
+from edgereid.calibration.thresholds import AUTO, BEST, Decision
 from edgereid.engines.base import EngineOptions
 from edgereid.engines.hints import FLOAT_PRECISION
 from edgereid.engines.open import open_engine
+from edgereid.export.best import decide_by_embedding
 from edgereid.export.checks import measure_agreement
 from edgereid.export.graph import Graph
 from edgereid.export.openvino_ir import write_ir
@@ -69,15 +70,19 @@ def calibrate(
     need."""
     graph = load_graph(float_path)
     tensors = tensors_seen(graph, policies)
-    sample = Sample(auto.IMAGES if decision.method == AUTO else 0)
+    sample = Sample(auto.IMAGES if decision.method in (AUTO, BEST) else 0)
     seen = collect(float_path, sample.passing(batches), tensors, threads=threads)
     histograms = all_ranges(graph, policies, seen)
     nonnegative = {name: h.low >= 0.0 for name, h in histograms.items()}
     schemes = schemes_needed(graph, policies, nonnegative)
+    found = histograms.values()
     if decision.method == AUTO:
-        found, images = histograms.values(), sample.images()
+        images = sample.images()
         return auto.decide_by_output(float_path, found, schemes, images, provenance, threads)
-    return decide(histograms.values(), schemes, decision, provenance)
+    if decision.method == BEST:
+        images = sample.images()
+        return decide_by_embedding(graph, policies, found, schemes, images, provenance, threads)
+    return decide(found, schemes, decision, provenance)
 
 
 def build_engine(

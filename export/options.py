@@ -18,8 +18,8 @@ RUNTIME_OF = {
 }
 TARGETS = tuple(RUNTIME_OF)
 CROPS = ("grid_sample", "matmul")  # as in edgereid.models.crops, which needs torch
-METHODS = ("minmax", "average", "percentile", "entropy", "mse", "auto")
-DEFAULT_METHOD = "mse"
+METHODS = ("minmax", "average", "percentile", "entropy", "mse", "auto", "best")
+DEFAULT_METHOD = "best"
 CALIBRATION_IMAGES = 256
 
 

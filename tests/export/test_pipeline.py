@@ -148,7 +148,7 @@ def test_the_manifest_says_where_everything_comes_from(bundle: Bundle) -> None:
     assert p["parity"]["model.onnx"]["cosine"] > 0.9999
     assert "crop" not in p, "the network has none"
     assert p["calibration"]["images"] == 16
-    assert p["calibration"]["method"] == "mse"
+    assert p["calibration"]["method"] == "best"
     for name in ("engine.onnx", "engine.xml"):
         assert p["int8"][name]["int8_share_of_macs"] > 0.9
         assert m.precision[name]["s1.0.dense.0.0/Conv"] == "int8"

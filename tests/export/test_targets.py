@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgereid.calibration.thresholds import AUTO
+from edgereid.calibration.thresholds import AUTO, BEST
 from edgereid.calibration.thresholds import METHODS as KNOWN_METHODS
 from edgereid.errors import MissingRuntimeError, UsageError
 from edgereid.export.options import METHODS, TARGETS, ExportOptions, default_out
@@ -63,7 +63,7 @@ def test_tensorrt_can_be_prepared_anywhere_and_says_where_its_plan_is_built() ->
 
 def test_the_names_in_the_help_are_those_that_exist() -> None:
     assert set(TARGETS) == set(POLICIES)
-    assert (*KNOWN_METHODS, AUTO) == METHODS
+    assert (*KNOWN_METHODS, AUTO, BEST) == METHODS
 
 
 @pytest.mark.parametrize(

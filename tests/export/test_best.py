@@ -1,0 +1,96 @@
+"""The default of the thresholds: the method whose model moves the embedding least."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
+
+from edgereid.calibration.auto import CANDIDATES  # noqa: E402
+from edgereid.calibration.thresholds import BEST, Decision  # noqa: E402
+from edgereid.export.int8 import calibrate  # noqa: E402
+from edgereid.export.policy import ONNXRUNTIME, OPENVINO  # noqa: E402
+from edgereid.export.qdq import quantize  # noqa: E402
+from tests.export.conftest import Builder  # noqa: E402
+
+
+def with_loud_channels() -> Any:
+    """Two of 16 channels are a hundred times as large as the others, and of no use."""
+    b = Builder()
+    x = b.op("Relu", "first.relu", b.conv("first", "images", 3, 16, 3))
+    weight = onnx.numpy_helper.to_array(b.constants[0]).copy()
+    weight[:2] *= 100
+    b.constants[0].CopyFrom(onnx.numpy_helper.from_array(weight, b.constants[0].name))
+    x = b.op("Relu", "second.relu", b.conv("second", x, 16, 12))
+    index = [c.name for c in b.constants].index("second.weight")
+    weight = onnx.numpy_helper.to_array(b.constants[index]).copy()
+    weight[:, :2] = 0
+    b.constants[index].CopyFrom(onnx.numpy_helper.from_array(weight, "second.weight"))
+    flat = b.op("ReduceMean", "flat", x, axes=[2, 3], keepdims=0)
+    head = b.constant("fc.weight", b.rng.normal(size=(6, 12)).astype(np.float32))
+    b.op("Gemm", "features", flat, head, transB=1)
+    return b.model()
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("best") / "model.onnx"
+    onnx.save(with_loud_channels(), str(found))
+    return found
+
+
+def features(model: Any, images: np.ndarray) -> np.ndarray:
+    """By ONNX Runtime, its fused 8-bit kernels switched off."""
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    data = model.SerializeToString()
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, {"images": i[None]})[0] for i in images])
+
+
+def error(model: Any, images: np.ndarray) -> float:
+    want, got = features(with_loud_channels(), images), features(model, images)
+    a, b = want - want.mean(axis=0), got - want.mean(axis=0)
+    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    return float(1 - cosine.mean())
+
+
+def test_the_chosen_method_is_the_one_with_the_least_error(path: Path, crops: np.ndarray) -> None:
+    few, policies = crops[:12], (OPENVINO, ONNXRUNTIME)
+    errors = {}
+    for name, decision in CANDIDATES.items():
+        table = calibrate(path, [few], policies, decision, {}, 1)
+        models = [quantize(with_loud_channels(), table, p)[0] for p in policies]
+        errors[name] = float(np.mean([error(m, few) for m in models]))
+    best = calibrate(path, [few], policies, Decision(BEST), {"number": 12}, 1)
+    chosen = min(errors, key=lambda name: errors[name])
+    want = calibrate(path, [few], policies, CANDIDATES[chosen], {}, 1)
+    assert chosen != "mse"
+    assert errors[chosen] < 0.5 * errors["mse"]
+    assert best.provenance["number"] == 12
+    assert best.provenance["methods"] == pytest.approx(errors, abs=2e-6)
+    for name, entry in best.entries.items():
+        assert entry.ranges == want.entries[name].ranges
+        assert entry.method == f"best: {want.entries[name].method}"
+
+
+def test_the_table_is_the_same_in_any_order_and_batch(path: Path, crops: np.ndarray) -> None:
+    def made(batches: list[np.ndarray]) -> Any:
+        return calibrate(path, batches, (OPENVINO,), Decision(BEST), {}, 1)
+
+    one, two = made([crops[:24]]), made([crops[23:7:-1], crops[:8]])
+    assert one.entries == two.entries
+    assert one.provenance == two.provenance
+
+
+def test_of_a_single_image_nothing_can_be_told_and_the_first_is_taken(
+    path: Path, crops: np.ndarray
+) -> None:
+    table = calibrate(path, [crops[:1]], (OPENVINO,), Decision(BEST), {}, 1)
+    assert set(table.provenance["methods"].values()) == {1.0}
+    assert {e.method for e in table.entries.values()} == {"best: mse"}
