@@ -249,11 +249,15 @@ def _result(bundle: Bundle, args: argparse.Namespace, rows: Sequence[Row]) -> di
     for row in rows:
         fields = asdict(Row(row.label, None, row.peer))  # type: ignore[arg-type]
         fields |= {k: v for k, v in vars(row).items() if k != "engine"}
-        del fields["engine"]
+        for name in ("engine", "average_precision", "people"):  # the last two are long
+            del fields[name]
+        if not row.peer:
+            fields["better_in_both"] = beaten_by(row, rows, args.batch[0])
+            fields["better_beyond_chance"] = surely_beaten_by(row, rows, args.batch[0])
         found.append(fields | {"runtime": row.engine.info.runtime})
     return {
         "benchmark": "int8_peers",
-        "command": ["python", *sys.argv],
+        "command": ["python", f"benchmarks/{Path(__file__).name}", *sys.argv[1:]],
         "network": bundle.manifest.network,
         "images": args.images,
         "threads": args.threads,
