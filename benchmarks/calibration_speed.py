@@ -38,7 +38,7 @@ from edgereid.calibration.thresholds import METHODS, Decision
 from edgereid.engines.base import EngineOptions
 from edgereid.engines.open import open_engine
 from edgereid.export.graph import Graph
-from edgereid.export.placement import place, schemes_needed
+from edgereid.export.placement import all_ranges, schemes_needed, tensors_seen
 from edgereid.export.policy import POLICIES
 from edgereid.files import read_json
 from edgereid.images import load_batch
@@ -59,8 +59,9 @@ def plain(model: Path, images: Images, target: str, threads: int) -> float:
 def ours(model: Path, images: Images, target: str, threads: int) -> float:
     start = time.perf_counter()
     graph, policy = Graph(onnx.load(str(model))), POLICIES[target]
-    tensors = set(place(graph, policy).activations.values())
+    tensors = tensors_seen(graph, (policy,))
     seen = collect(model, (np.array(i[None]) for i in images), tensors, threads=threads)
+    seen = all_ranges(graph, (policy,), seen)
     needed = schemes_needed(graph, (policy,), {n: h.low >= 0 for n, h in seen.items()})
     for method in METHODS:
         decide(seen.values(), needed, Decision(method), {})

@@ -24,14 +24,14 @@ from tabulate import tabulate
 
 from edgereid.calibration.collect import collect
 from edgereid.calibration.images import choose_images
-from edgereid.calibration.scheme import INT8
+from edgereid.calibration.scheme import UINT8_AFFINE
 from edgereid.calibration.table import CalibrationTable, decide
 from edgereid.calibration.thresholds import Decision
 from edgereid.engines.base import Engine, EngineOptions
 from edgereid.engines.open import open_engine
 from edgereid.export.graph import Graph
 from edgereid.export.openvino_ir import write_ir
-from edgereid.export.placement import place, schemes_needed
+from edgereid.export.placement import all_ranges, schemes_needed, tensors_seen
 from edgereid.export.policy import ONNXRUNTIME, OPENVINO, TENSORRT, PlacementPolicy
 from edgereid.export.qdq import quantize
 from edgereid.files import read_json
@@ -40,7 +40,7 @@ from edgereid.manifest import Manifest
 
 VARIANTS: dict[str, tuple[str, PlacementPolicy]] = {
     "openvino INT8, its policy": ("openvino", OPENVINO),
-    "  signed tensors symmetric": ("openvino", replace(OPENVINO, signed=INT8)),
+    "  signed tensors with zero point": ("openvino", replace(OPENVINO, signed=UINT8_AFFINE)),
     "  depthwise in float": ("openvino", replace(OPENVINO, depthwise=False)),
     "  shortcuts in float": ("openvino", replace(OPENVINO, residual_of=())),
     "  pools in float": ("openvino", replace(OPENVINO, pools=())),
@@ -71,8 +71,8 @@ def calibrated(model: Path, crops: NDArray[np.float32]) -> CalibrationTable:
     """A table that serves every variant; speed does not depend on the ranges."""
     graph = Graph(onnx.load(str(model)))
     policies = tuple(p for _, p in VARIANTS.values())
-    tensors = {s for p in policies for s in place(graph, p).activations.values()}
-    seen = collect(model, [crops[:8], crops[8:]], tensors, threads=2)
+    seen = collect(model, [crops[:8], crops[8:]], tensors_seen(graph, policies), threads=2)
+    seen = all_ranges(graph, policies, seen)
     needed = schemes_needed(graph, policies, {n: h.low >= 0 for n, h in seen.items()})
     return decide(seen.values(), needed, Decision("minmax"), {})
 

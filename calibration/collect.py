@@ -59,7 +59,8 @@ def collect(
             if source in histograms:
                 histograms[source].add(image)
             # In the graph's order, so that the first tensor with NaN is the one that is named.
-            for name, value in zip(order, session.run(order, {source: image}), strict=True):
+            values = session.run(order, {source: image}) if order else []  # of no names: all
+            for name, value in zip(order, values, strict=True):
                 histograms[name].add(value)
         finally:
             free.put(histograms)

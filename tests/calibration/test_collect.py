@@ -58,6 +58,12 @@ def test_histograms_are_those_of_the_activations_in_any_batch_size(
     assert found["features"].high == pytest.approx(relu.mean((2, 3)).max(), rel=1e-5)
 
 
+def test_the_input_alone_can_be_counted(network: Path) -> None:
+    found = collect(network, batches(4), ["images"], threads=2)
+    assert list(found) == ["images"]
+    assert found["images"].count == IMAGES.size
+
+
 def test_the_first_tensor_that_is_no_number_is_named(network: Path) -> None:
     with pytest.raises(InputError, match="tensor 'b' holds NaN or infinity"):
         collect(network, batches(4), ["c", "b", "a"], threads=1)
