@@ -30,7 +30,7 @@ def decide_by_embedding(
     graph: Graph,
     policies: Collection[PlacementPolicy],
     histograms: Iterable[Histogram],
-    schemes: Mapping[str, Iterable[Scheme]],
+    schemes: Mapping[str, tuple[Scheme, ...]],
     images: NDArray[np.float32],
     provenance: Mapping[str, Any],
     threads: int,
@@ -42,9 +42,8 @@ def decide_by_embedding(
     chosen, after "best: ".
     """
     seen = list(histograms)
-    wanted = {name: tuple(found) for name, found in schemes.items()}
     judge = Judge(images, features_of(graph.model, images, threads), threads)
-    tables = {name: decide(seen, wanted, choice, {}) for name, choice in CANDIDATES.items()}
+    tables = {name: decide(seen, schemes, choice, {}) for name, choice in CANDIDATES.items()}
     errors = {}
     for name, table in progress(tables.items(), label="choosing", total=len(tables)):
         found = [judge.error(quantize(graph.model, table, policy)[0]) for policy in policies]
