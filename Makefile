@@ -51,7 +51,7 @@ $(STAMP): $(SOURCES)
 	@mkdir -p build
 	@test -x $(BIN)/python || { echo "== making $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "== installing build tools"
-	@$(PIP) scikit-build-core nanobind cmake ninja
+	@$(PIP) scikit-build-core nanobind cmake ninja setuptools  # the last: fvcore comes as sources
 	@echo "== installing edgereid and its pinned dependencies (a few minutes and some GB the first time)"
 	@$(PIP) --no-build-isolation --editable '.[all,dev]'
 	@touch $@
