@@ -14,6 +14,7 @@ from edgereid.train.images import LoadedBatch
 from edgereid.train.optimise import loss
 from edgereid.train.processes import Processes
 from edgereid.train.recipe import Recipe
+from edgereid.train.strided_depthwise import StridedDepthwiseInFloat
 
 AUTOCAST = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -28,7 +29,8 @@ class LossOfBatch(nn.Module):
     def outputs(self, x: Tensor) -> TrainOutput:
         """The network's training outputs."""
         dtype = AUTOCAST[self.recipe.precision]
-        with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
+        autocast = torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32)
+        with autocast, StridedDepthwiseInFloat():
             return self.network.forward_train(x)
 
     def forward(self, x: Tensor, y: Tensor, epoch: int) -> Tensor:
