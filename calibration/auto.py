@@ -73,6 +73,22 @@ def decide_by_output(
     return CalibrationTable(entries, provenance)
 
 
+def require_different(embeddings: NDArray[Any]) -> None:
+    """Raises InputError unless there are two embeddings (N, D) that differ: methods are compared by
+    how images differ."""
+    advice = "name a method that needs no comparison (--method mse)."
+    if len(embeddings) < 2:
+        raise InputError(
+            "one calibration image, or copies of one: methods are compared on at least two that "
+            f"differ. Give more, or {advice}"
+        )
+    if not np.ptp(embeddings, axis=0).any():
+        raise InputError(
+            "all calibration images give one embedding: are the weights trained? If they are, "
+            f"{advice}"
+        )
+
+
 def candidates(h: Histogram, scheme: Scheme) -> dict[str, Range]:
     """The ranges that the methods choose; of those that are alike the first."""
     found: dict[str, Range] = {}
@@ -101,8 +117,6 @@ class _Judge:
 
     @staticmethod
     def of(model: Any, tensors: Iterable[str], images: NDArray[np.float32], threads: int) -> _Judge:
-        if len(images) < 2:
-            raise InputError(f"{len(images)} images to compare methods on: at least 2 are needed.")
         suffixes = {name: Suffix.of(model, name) for name in tensors}
         source, features = model.graph.input[0].name, model.graph.output[0].name
         open_model = copy.deepcopy(model)
@@ -113,8 +127,7 @@ class _Judge:
         singles = tuple(np.split(images, len(images)))
         rows = [whole.run([features], {source: image})[0] for image in singles]
         reference = np.concatenate(rows).astype(np.float64)
-        if not np.ptp(reference, axis=0).any():
-            raise InputError("all calibration images give one embedding: are the weights trained?")
+        require_different(reference)
         mean = reference.mean(axis=0)
         return _Judge(suffixes, whole, source, singles, reference - mean, mean, threads)
 

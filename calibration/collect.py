@@ -46,8 +46,9 @@ def collect(
     model = onnx.load(str(path))
     source = model.graph.input[0].name
     order = add_outputs(model, set(tensors), str(path))
-    at_once = min(threads, MOST_AT_ONCE)
-    session = open_session(model, threads // at_once)
+    each = -(-threads // MOST_AT_ONCE)
+    at_once = threads // each
+    session = open_session(model, each)
     del model
     free: SimpleQueue[dict[str, Histogram]] = SimpleQueue()
     for _ in range(at_once):

@@ -47,8 +47,8 @@ class CalibrationTable:
         """Raises InputError when the table does not know the tensor."""
         if tensor not in self.entries:
             raise InputError(
-                f"the calibration table has no tensor {tensor!r}: it belongs to another model; "
-                "calibrate this one."
+                f"the calibration table has no tensor {tensor!r}: it was made for another model, "
+                "target or version of edgereid; calibrate for this one."
             )
         return self.entries[tensor]
 
@@ -58,7 +58,8 @@ class CalibrationTable:
         if scheme.name not in entry.ranges:
             raise InputError(
                 f"the calibration table has no {scheme.name} range of tensor {tensor!r}: it was "
-                f"made for another target ({', '.join(entry.ranges)}); calibrate for this one."
+                f"made for another target or version of edgereid ({', '.join(entry.ranges)}); "
+                "calibrate for this one."
             )
         return entry.ranges[scheme.name]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgereid.calibration.auto import CANDIDATES
+from edgereid.calibration.auto import CANDIDATES, require_different
 from edgereid.calibration.histogram import Histogram
 from edgereid.calibration.scheme import Scheme
 from edgereid.calibration.table import CalibrationTable, decide
@@ -39,10 +39,12 @@ def decide_by_embedding(
     float network, mean of the ``policies``) on ``images`` (N, 3, H, W); of equals the first.
 
     ``provenance`` gets every candidate's error under "methods". Entries name the method that was
-    chosen, after "best: ".
+    chosen, after "best: ". Raises InputError where the images cannot tell candidates apart: there
+    is one, or all give one embedding.
     """
     seen = list(histograms)
-    judge = Judge(images, features_of(graph.model, images, threads), threads)
+    require_different(reference := features_of(graph.model, images, threads))
+    judge = Judge(images, reference, threads)
     tables = {name: decide(seen, schemes, choice, {}) for name, choice in CANDIDATES.items()}
     errors = {}
     for name, table in progress(tables.items(), label="choosing", total=len(tables)):
@@ -52,7 +54,7 @@ def decide_by_embedding(
     shown = ", ".join(f"{name} {error:.4f}" for name, error in errors.items())
     note(f"thresholds by {chosen}: error of the embedding by {shown}")
     entries = {
-        name: replace(entry, method=f"{BEST}: {entry.method}")
+        name: replace(entry, method=f"{BEST}: {chosen}")
         for name, entry in tables[chosen].entries.items()
     }
     return CalibrationTable(entries, {**provenance, "methods": errors})

@@ -203,6 +203,24 @@ def _build(
     return replace(made, report={**made.report, "bytes": size, "share_of_float_bytes": share})
 
 
+def _calibration(job: _Job) -> dict[str, Any]:
+    """How the ranges were found; of a table that was given, what it says itself."""
+    options = job.options
+    if options.table is not None:
+        made = CalibrationTable.load(job.directory / CALIBRATION_FILE).provenance
+        told = {"source": made.get("source"), "images": made.get("number")}
+        unknown = {"percentile": None, "seed": None, "checked_on": "unknown"}
+        return {**told, "method": "given", **unknown}
+    return {
+        "source": job.images.source,
+        "images": min(options.images, len(job.images.paths)),
+        "method": options.method,
+        "percentile": options.percentile if options.method == "percentile" else None,
+        "seed": options.seed,
+        "checked_on": "others" if job.checked[0] != job.images.paths[0] else "the same images",
+    }
+
+
 def _manifest(job: _Job, base: _Float, engines: tuple[Int8Engine, ...]) -> Manifest:
     options = job.options
     provenance: dict[str, Any] = {
@@ -217,15 +235,7 @@ def _manifest(job: _Job, base: _Float, engines: tuple[Int8Engine, ...]) -> Manif
     files = [*base.files, *(file for engine in engines for file in engine.files)]
     if options.int8:
         files.append(describe_file(job.directory / CALIBRATION_FILE, "calibration"))
-        provenance["calibration"] = {
-            "source": job.images.source,
-            "images": min(options.images, len(job.images.paths)),
-            "table": files[-1].sha256,
-            "method": options.method if options.table is None else "given",
-            "percentile": options.percentile if options.method == "percentile" else None,
-            "seed": options.seed,
-            "checked_on": "others" if job.checked[0] != job.images.paths[0] else "the same images",
-        }
+        provenance["calibration"] = {"table": files[-1].sha256, **_calibration(job)}
         provenance["int8"] = {engine.name: dict(engine.report) for engine in engines}
     return Manifest(
         network=job.origin.name,

@@ -37,6 +37,29 @@ def place(graph: Graph, policy: PlacementPolicy, keep: Collection[str] = ()) -> 
 
     What is quantised with some ``keep`` is quantised with less of it, on the same ranges: one
     calibration table serves every choice. Tensors come in the order of the graph."""
+    chosen, weights, stored, reasons = _choose(graph, policy, keep)
+    # Which tensors share a range is decided as if nothing were kept: a table knows no other.
+    whole = _choose(graph, policy, ())[0] if keep else chosen
+    pooled = _pooled_grids(graph, policy, whole)
+    joined = shared_grids(graph, policy.moves, whole, pooled)
+    grids = [g for g in joined if not chosen.isdisjoint((*g.entries, *g.carried))]
+    carried = {name: grid.name for grid in grids for name in sorted(grid.carried)}
+    ranges = carried | {name: grid.name for grid in grids for name in grid.entries}
+    rounded = chosen.union(*(grid.entries for grid in grids)) - carried.keys()
+    order = [graph.input, *(name for node in graph.nodes for name in node.output)]
+    sources = {name: pooled.get(name, name) for name in order if name in rounded}
+    activations = {name: ranges.get(source, source) for name, source in sources.items()}
+    shared = {grid.name: grid.entries for grid in grids if len(grid.entries) > 1}
+    precision = _precision(graph, rounded | carried.keys(), stored)
+    share = _int8_share(graph, precision)
+    return Placement(activations, carried, shared, weights, stored, precision, reasons, share)
+
+
+def _choose(
+    graph: Graph, policy: PlacementPolicy, keep: Collection[str]
+) -> tuple[set[str], dict[str, int], set[str], dict[str, str]]:
+    """The tensors to round, before what shares their grids; then ``Placement``'s ``weights``,
+    ``stored`` and ``reasons``."""
     reasons = {}
     chosen: set[str] = set()
     weights: dict[str, int] = {}
@@ -57,18 +80,7 @@ def place(graph: Graph, policy: PlacementPolicy, keep: Collection[str] = ()) -> 
     _add_residuals(graph, policy, chosen, keep)
     _add_pools(graph, policy, chosen)
     _add_outputs(graph, policy, chosen, stored)
-    pooled = _pooled_grids(graph, policy, chosen)
-    grids = shared_grids(graph, policy.moves, chosen, pooled)
-    carried = {name: grid.name for grid in grids for name in sorted(grid.carried)}
-    ranges = carried | {name: grid.name for grid in grids for name in grid.entries}
-    rounded = chosen.union(*(grid.entries for grid in grids)) - carried.keys()
-    order = [graph.input, *(name for node in graph.nodes for name in node.output)]
-    sources = {name: pooled.get(name, name) for name in order if name in rounded}
-    activations = {name: ranges.get(source, source) for name, source in sources.items()}
-    shared = {grid.name: grid.entries for grid in grids if len(grid.entries) > 1}
-    precision = _precision(graph, rounded | carried.keys(), stored)
-    share = _int8_share(graph, precision)
-    return Placement(activations, carried, shared, weights, stored, precision, reasons, share)
+    return chosen, weights, stored, reasons
 
 
 def tensors_seen(graph: Graph, policies: Iterable[PlacementPolicy]) -> set[str]:

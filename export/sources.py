@@ -39,7 +39,7 @@ def weights_file(options: ExportOptions) -> Path:
 def training_images(
     options: ExportOptions, count: int, spare: int = 0
 ) -> Iterator[CalibrationImages]:
-    """At most ``count`` training images: the user's, with up to ``spare`` others behind them, or
+    """At most ``count`` training images, with up to ``spare`` others behind them: the user's, or
     drawn ones in a temporary folder."""
     if options.calibration is not None:
         chosen = choose_images(
@@ -57,7 +57,7 @@ def training_images(
 
     seed = _FIRST_SEED + options.seed
     drawing = SynthOptions(
-        train_ids=max(2, math.ceil(count / _IMAGES_PER_ID)),
+        train_ids=max(2, math.ceil((count + spare) / _IMAGES_PER_ID)),
         test_ids=1,
         images_per_camera=1,
         distractors=0,
@@ -68,5 +68,5 @@ def training_images(
         root = Path(folder) / "data"
         # In this process: it takes seconds, and worker processes would import a caller's script.
         synthesise(root, drawing, workers=1, progress=progress)
-        chosen = choose_images(root, count, options.seed)
+        chosen = choose_images(root, count + spare, options.seed)
         yield replace(chosen, source=f"drawn by edgereid synth, seed {seed}")

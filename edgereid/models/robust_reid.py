@@ -55,6 +55,15 @@ class UnitB(nn.Module):
         return shuffle(self.left(x), self.right(x))
 
 
+def _start_calm(unit: nn.Module) -> None:
+    """Norms that start at a mean of 1, where most values pass the ReLU. From a mean of 0 the thirty
+    units in a row, with no sum around them, are chaotic: noise of 0.3 of 255 levels moves stage 3
+    by 1.3 times its spread over images, and the trunk hardly trains (from 1: by 0.2)."""
+    for module in unit.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.bias)
+
+
 class HarmoniousAttention(nn.Module):
     """Soft attention M (B, C, H, W) in 0.5..1 and centres theta (B, 4, 2) of the hard one, as
     (t_x, t_y) in -1..1 (Li et al., CVPR 2018)."""
@@ -165,6 +174,8 @@ class RobustReID(Network):
         for module in self.modules():
             if isinstance(module, HarmoniousAttention):
                 module.start_as_stripes()
+            elif isinstance(module, UnitA | UnitB):
+                _start_calm(module)
 
     def pair(self, x: Tensor, crop: str) -> tuple[Tensor, Tensor]:
         """The global and the local feature, (B, F) each."""

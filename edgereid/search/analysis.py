@@ -52,12 +52,13 @@ def analyse(options: SensitivityOptions) -> Sensitivity:
     with _bundle(options) as bundle:
         table = _table(bundle)
         made = bundle.manifest.provenance.get("calibration", {})
+        seed = made.get("seed")  # None: the table was given, nobody knows which images it saw
         source = Source(
             options.calibration,
             options.layout,
-            int(made.get("images", 0)),
+            0 if seed is None else int(made.get("images", 0)),
             options.seed,
-            calibration_seed=int(made.get("seed", options.seed)),
+            calibration_seed=options.seed if seed is None else int(seed),
         )
         setup = Setup(
             options.target,

@@ -13,6 +13,7 @@ ort = pytest.importorskip("onnxruntime")
 
 from edgereid.calibration.auto import CANDIDATES  # noqa: E402
 from edgereid.calibration.thresholds import BEST, Decision  # noqa: E402
+from edgereid.errors import InputError  # noqa: E402
 from edgereid.export.int8 import calibrate  # noqa: E402
 from edgereid.export.policy import ONNXRUNTIME, OPENVINO  # noqa: E402
 from edgereid.export.qdq import quantize  # noqa: E402
@@ -76,7 +77,14 @@ def test_the_chosen_method_is_the_one_with_the_least_error(path: Path, crops: np
     assert best.provenance["methods"] == pytest.approx(errors, abs=2e-6)
     for name, entry in best.entries.items():
         assert entry.ranges == want.entries[name].ranges
-        assert entry.method == f"best: {want.entries[name].method}"
+        assert entry.method == f"best: {chosen}"
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_one_image_cannot_choose(path: Path, crops: np.ndarray, copies: int) -> None:
+    same = np.repeat(crops[:1], copies, axis=0)
+    with pytest.raises(InputError, match=r"at least two that differ.*--method mse"):
+        calibrate(path, [same], (OPENVINO,), Decision(BEST), {}, 1)
 
 
 def test_the_table_is_the_same_in_any_order_and_batch(path: Path, crops: np.ndarray) -> None:
@@ -86,11 +94,3 @@ def test_the_table_is_the_same_in_any_order_and_batch(path: Path, crops: np.ndar
     one, two = made([crops[:24]]), made([crops[23:7:-1], crops[:8]])
     assert one.entries == two.entries
     assert one.provenance == two.provenance
-
-
-def test_of_a_single_image_nothing_can_be_told_and_the_first_is_taken(
-    path: Path, crops: np.ndarray
-) -> None:
-    table = calibrate(path, [crops[:1]], (OPENVINO,), Decision(BEST), {}, 1)
-    assert set(table.provenance["methods"].values()) == {1.0}
-    assert {e.method for e in table.entries.values()} == {"best: mse"}

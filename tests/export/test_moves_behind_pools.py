@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edgereid.calibration.collect import collect  # noqa: E402
 from edgereid.calibration.table import decide  # noqa: E402
 from edgereid.calibration.thresholds import Decision  # noqa: E402
 from edgereid.export.graph import Graph  # noqa: E402
+from edgereid.export.int8 import calibrate  # noqa: E402
 from edgereid.export.placement import all_ranges, place, schemes_needed, tensors_seen  # noqa: E402
 from edgereid.export.policy import OPENVINO  # noqa: E402
 from edgereid.export.qdq import quantize  # noqa: E402
@@ -57,3 +59,20 @@ def test_the_pooling_is_exact_and_all_that_is_moved_is_on_its_grid(
     stored = Graph(quantised).weights
     scales = {stored[f"{name}/scale"].item() for name in placement.activations if name != "images"}
     assert len(scales) == 1
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_one_table_serves_whatever_is_kept_in_float(
+    joined: bool, tmp_path: Path, crops: np.ndarray
+) -> None:
+    model = network(joined)
+    path = tmp_path / "model.onnx"
+    onnx.save(model, str(path))
+    table = calibrate(path, [crops[:4]], (OPENVINO,), Decision("minmax"), {}, 1)
+    layers = [n.name for n in model.graph.node if n.op_type == "Conv"]
+    whole = place(Graph(model), OPENVINO)
+    for keep in (k for n in range(len(layers) + 1) for k in combinations(layers, n)):
+        quantize(model, table, OPENVINO, keep)  # asks the table for every range
+        part = place(Graph(model), OPENVINO, keep)
+        for name, source in part.activations.items():
+            assert whole.activations[name] == source

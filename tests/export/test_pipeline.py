@@ -276,8 +276,8 @@ def test_what_cannot_be_exported_is_said(
 def test_images_are_drawn_when_none_are_named(options: ExportOptions, tmp_path: Path) -> None:
     from edgereid.export.sources import training_images
 
-    with training_images(replace(options, weights=None, calibration=None), 10) as images:
-        assert len(images.paths) == 10
+    with training_images(replace(options, weights=None, calibration=None), 10, 6) as images:
+        assert len(set(images.paths)) == 16  # six are there to judge what ten have decided
         assert all(p.is_file() for p in images.paths)
         assert images.source == "drawn by edgereid synth, seed 1000003"
     assert not images.paths[0].exists()

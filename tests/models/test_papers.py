@@ -7,11 +7,13 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from edgereid.models import registry
 from edgereid.models.crops import crop_by_grid, crop_by_matmul
 from edgereid.models.mgn import MGN, Branch
 from edgereid.models.resnest import ResNeSt, SplitAttention, SplitOptions
-from edgereid.models.robust_reid import GeM, HarmoniousAttention
+from edgereid.models.robust_reid import GeM, HarmoniousAttention, UnitA, UnitB
 from edgereid.models.sa_mbn import SAMBN, SelfAttention
 
 
@@ -169,6 +171,35 @@ def test_hard_attention_starts_as_four_stripes() -> None:
     top = crop_by_grid(rows, theta[:1], (9, 5))[:, 0, :, 0]
     torch.testing.assert_close(top[:, 0], torch.tensor([0.0, 8.0, 16.0, 24.0]), atol=1e-4, rtol=0)
     torch.testing.assert_close(top[:, -1], torch.tensor([8.0, 16.0, 24.0, 32.0]), atol=1e-4, rtol=0)
+
+
+def _moved_by_noise(network: nn.Module) -> float:
+    """1 - centred cosine between the embeddings of smooth images and of the same with noise."""
+    draw = torch.Generator().manual_seed(1)
+    x = functional.interpolate(torch.randn(12, 3, 10, 4, generator=draw), scale_factor=8.0)
+    for m in network.modules():
+        if isinstance(m, nn.BatchNorm2d | nn.BatchNorm1d):
+            m.momentum = 1.0
+    with torch.no_grad():
+        network.train()(x)
+        network.eval()
+        clean = network(x)
+        noisy = network(x + 0.005 * torch.randn(x.shape, generator=draw))
+        mean = clean.mean(0)
+        return float(1 - functional.cosine_similarity(clean - mean, noisy - mean).mean())
+
+
+def test_robust_reid_does_not_start_as_chaos() -> None:
+    torch.manual_seed(0)
+    network = registry.build("robust_reid_1x")
+    found = _moved_by_noise(network)
+    for unit in network.modules():
+        if isinstance(unit, UnitA | UnitB):
+            for m in unit.modules():
+                if isinstance(m, nn.BatchNorm2d):
+                    nn.init.zeros_(m.bias)
+    assert found < 0.1
+    assert _moved_by_noise(network) > 4 * found  # PyTorch's own start
 
 
 def test_gem_lies_between_the_mean_and_the_maximum() -> None:

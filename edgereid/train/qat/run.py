@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +24,7 @@ from edgereid.export.policy import POLICIES, PlacementPolicy
 from edgereid.export.qdq import quantize
 from edgereid.export.repair.judge import Judge
 from edgereid.export.torch_onnx import export_onnx
-from edgereid.files import sha256
+from edgereid.files import sha256, write_bytes
 from edgereid.images import Preprocessing, load_batch
 from edgereid.models.registry import Network
 from edgereid.progress import note
@@ -157,16 +158,16 @@ def _deliver(
     """Write the files, and judge what the Q/DQ writer makes of them on images not trained on."""
     student, network = distiller.task.student, start.network
     trained = unfold(network, student.weights())
-    weights = options.out / WEIGHTS
     size = (start.preprocessing.height, start.preprocessing.width)
-    write_weights(weights, trained, frozenset(network.state_dict()), options.network, size)
     crops = load_batch(start.images.held, start.preprocessing)
     with tempfile.TemporaryDirectory(prefix="edgereid-qat-") as folder:
-        path = Path(folder) / MODEL_FILE
+        path, weights = Path(folder) / MODEL_FILE, Path(folder) / WEIGHTS
+        write_weights(weights, trained, frozenset(network.state_dict()), options.network, size)
         export_onnx(trained, size, path)
-        graph, model_digest = load_graph(path), sha256(path)
+        graph, model_digest, content = load_graph(path), sha256(path), weights.read_bytes()
     require_same(graph, student.weights())
-    provenance = {**start.table.provenance, "model": model_digest, "weights": sha256(weights)}
+    digest = hashlib.sha256(content).hexdigest()
+    provenance = {**start.table.provenance, "model": model_digest, "weights": digest}
     table = trained_table(start.table, rounding, options.backend, provenance)
     judge = Judge(crops, _features(distiller.task.teacher, crops), threads)
     before = judge.error(quantize(start.graph.model, start.table, policy)[0])
@@ -179,6 +180,7 @@ def _deliver(
             "network cannot be trained with quantisation."
         )
     table.save(options.out / TABLE)
+    write_bytes(options.out / WEIGHTS, content)
     facts = {
         **distiller.task.identity,
         "command": options.command,
@@ -192,7 +194,7 @@ def _deliver(
         "curve": distiller.progress.curves,
     }
     del facts["ranges"], facts["weights"]
-    return write_provenance(weights, {**facts, "trained_from": sha256(start.weights)})
+    return write_provenance(options.out / WEIGHTS, {**facts, "trained_from": sha256(start.weights)})
 
 
 def trained_table(

@@ -124,6 +124,15 @@ def test_an_interrupted_run_resumes_to_the_same_bytes(
         assert (other.out / name).read_bytes() == (options.out / name).read_bytes()
 
 
+def test_a_training_that_is_refused_leaves_no_weights(
+    options: QatOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgereid.train.qat.run.agreement", lambda a, b: 0.5)
+    with pytest.raises(InputError, match="cannot be trained with quantisation"):
+        run_qat(options)
+    assert [path.name for path in options.out.iterdir()] == ["last.pt"]
+
+
 def test_a_run_resumes_only_with_the_same_options(options: QatOptions) -> None:
     run_qat(options)
     with pytest.raises(UsageError, match="was written by another run: schedule"):
@@ -142,9 +151,11 @@ def test_export_takes_the_weights_and_the_table(
     words += ["--out", str(bundle), "--target", "onnxruntime", "--threads", "1", "--json"]
     assert main(words) == 0
     manifest = json.loads(capsys.readouterr().out)["manifest"]
-    assert manifest["provenance"]["calibration"]["method"] == "given"
+    told = manifest["provenance"]["calibration"]
+    assert (told["method"], told["seed"], told["checked_on"]) == ("given", None, "unknown")
     given = CalibrationTable.load(options.out / "calibration.json")
     assert CalibrationTable.load(bundle / "calibration.json") == given
+    assert told["images"] == given.provenance["number"]
     assert {e.method for e in given.entries.values()} == {"qat, torch"}
     graph = load_graph(bundle / "engine.onnx")
     for name, entry in given.entries.items():
