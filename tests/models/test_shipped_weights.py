@@ -47,7 +47,7 @@ def test_the_record_belongs_to_the_weights_and_to_a_recipe_that_exists(path: Pat
     assert record["network"] == path.stem
     recipe = recipes.load(record["recipe"]["name"])
     assert recipe.network == path.stem
-    assert len(record["curves"]) == recipe.epochs
+    assert len(record["curves"]) == record["recipe"]["epochs"]
     assert f"train {path.stem} --recipe {recipe.name} " in record["command"]
 
 
