@@ -4,9 +4,9 @@
 
 A row a bundle of ours, batch 1: the network's float mAP; what our OpenVINO engine loses of mAP and
 Rank-1 and its centred cosine; its speed relative to NNCF's default and to the best float engine of
-OpenVINO in the same run; what NNCF's default loses; the peers that are better in both mAP and
-latency. Below, the geometric mean over the networks of the speed relative to NNCF's default; of
-several bundles of a network the slowest counts.
+OpenVINO in the same run; what NNCF's default loses; how many peers were in the run, and which of
+them are better in both mAP and latency. Below, the geometric mean over the networks of the speed
+relative to NNCF's default; of several bundles of a network the slowest counts.
 """
 
 from __future__ import annotations
@@ -42,11 +42,6 @@ def line(ours: Row, rows: list[Row]) -> list[str]:
     whole, default = named[FLOAT[0]], named[DEFAULT]
     speed, low, high = ours["speed"][BATCH]
     best = min((named[name] for name in FLOAT if name in named), key=median)
-    better = [
-        row["label"]
-        for row in rows
-        if row["peer"] and row["mean_ap"] > ours["mean_ap"] and median(row) < median(ours)
-    ]
     return [
         ours["label"].split()[-1].removesuffix(f"/{OURS}"),
         f"{whole['mean_ap']:.2f}",
@@ -57,7 +52,8 @@ def line(ours: Row, rows: list[Row]) -> list[str]:
         f"{median(best) / median(ours):.2f} ({best['label'].split()[0]})",
         f"{default['mean_ap'] - whole['mean_ap']:+.2f}",
         f"{default['centred_cosine']:.4f}",
-        ", ".join(better) or "none",
+        str(sum(row["peer"] for row in rows)),
+        ", ".join(ours["better_in_both"]) or "none",
     ]
 
 
@@ -77,6 +73,7 @@ def main() -> None:
         "to the best float",
         "NNCF mAP",
         "NNCF cosine",
+        "peers",
         "better in both",
     ]
     cells = [line(row, result["rows"]) for result in results for row in engines(result)]

@@ -46,8 +46,7 @@ def collect(
     model = onnx.load(str(path))
     source = model.graph.input[0].name
     order = add_outputs(model, set(tensors), str(path))
-    each = -(-threads // MOST_AT_ONCE)
-    at_once = threads // each
+    at_once, each = shared_out(threads)
     session = open_session(model, each)
     del model
     free: SimpleQueue[dict[str, Histogram]] = SimpleQueue()
@@ -70,6 +69,12 @@ def collect(
     if not _each(count, images, at_once):
         raise InputError("no calibration image was given: at least one is needed.")
     return merge_shards(free.get() for _ in range(at_once))
+
+
+def shared_out(threads: int) -> tuple[int, int]:
+    """How many images to run at once, and with how many threads each: six are three pairs."""
+    each = -(-threads // MOST_AT_ONCE)
+    return threads // each, each
 
 
 def _each(

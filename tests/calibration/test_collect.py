@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgereid.calibration.collect import collect
+from edgereid.calibration.collect import MOST_AT_ONCE, collect, shared_out
 from edgereid.calibration.histogram import Histogram
 from edgereid.errors import InputError
 
@@ -96,3 +96,14 @@ def test_a_tensor_of_another_network_is_refused(network: Path) -> None:
 def test_no_images_are_refused(network: Path) -> None:
     with pytest.raises(InputError, match="at least one"):
         collect(network, [], ["a"], threads=1)
+
+
+@pytest.mark.parametrize("threads", range(1, 65))
+def test_no_more_threads_idle_than_one_more_image_would_need(threads: int) -> None:
+    at_once, each = shared_out(threads)
+    assert 1 <= at_once <= MOST_AT_ONCE
+    assert at_once * each <= threads < (at_once + 1) * each
+
+
+def test_six_threads_are_three_pairs() -> None:
+    assert [shared_out(n) for n in (1, 2, 4, 6, 8)] == [(1, 1), (2, 1), (4, 1), (3, 2), (4, 2)]

@@ -12,12 +12,11 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from edgereid.calibration.collect import collect  # noqa: E402
-from edgereid.calibration.table import decide  # noqa: E402
+from edgereid.calibration.table import CalibrationTable  # noqa: E402
 from edgereid.calibration.thresholds import Decision  # noqa: E402
 from edgereid.export.graph import Graph  # noqa: E402
 from edgereid.export.int8 import calibrate  # noqa: E402
-from edgereid.export.placement import all_ranges, place, schemes_needed, tensors_seen  # noqa: E402
+from edgereid.export.placement import place  # noqa: E402
 from edgereid.export.policy import OPENVINO  # noqa: E402
 from edgereid.export.qdq import quantize  # noqa: E402
 from tests.export.conftest import Builder  # noqa: E402
@@ -39,19 +38,27 @@ def network(joined: bool) -> Any:
     return b.model()
 
 
-@pytest.mark.parametrize("joined", [False, True])
-def test_the_pooling_is_exact_and_all_that_is_moved_is_on_its_grid(
-    joined: bool, tmp_path: Path, crops: np.ndarray
-) -> None:
-    model = network(joined)
+@pytest.fixture(params=[False, True], ids=["alone", "joined"])
+def joined(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def model(joined: bool) -> Any:
+    return network(joined)
+
+
+@pytest.fixture
+def table(model: Any, tmp_path: Path, crops: np.ndarray) -> CalibrationTable:
     path = tmp_path / "model.onnx"
     onnx.save(model, str(path))
-    graph = Graph(model)
-    seen = collect(path, [crops[:8]], tensors_seen(graph, [OPENVINO]), threads=1)
-    histograms = all_ranges(graph, [OPENVINO], seen)
-    needed = schemes_needed(graph, (OPENVINO,), {n: h.low >= 0 for n, h in histograms.items()})
-    table = decide(histograms.values(), needed, Decision("minmax"), {})
-    placement = place(graph, OPENVINO)
+    return calibrate(path, [crops[:8]], (OPENVINO,), Decision("minmax"), {}, 1)
+
+
+def test_the_pooling_is_exact_and_all_that_is_moved_is_on_its_grid(
+    joined: bool, model: Any, table: CalibrationTable
+) -> None:
+    placement = place(Graph(model), OPENVINO)
     on = {**placement.activations, **placement.carried}
     both = ("stem.relu", "pool") if joined else ("pool",)  # else it is rounded once, when pooled
     assert {on[name] for name in (*both, "moved")} == {on["moved"]}
@@ -61,14 +68,7 @@ def test_the_pooling_is_exact_and_all_that_is_moved_is_on_its_grid(
     assert len(scales) == 1
 
 
-@pytest.mark.parametrize("joined", [False, True])
-def test_one_table_serves_whatever_is_kept_in_float(
-    joined: bool, tmp_path: Path, crops: np.ndarray
-) -> None:
-    model = network(joined)
-    path = tmp_path / "model.onnx"
-    onnx.save(model, str(path))
-    table = calibrate(path, [crops[:4]], (OPENVINO,), Decision("minmax"), {}, 1)
+def test_one_table_serves_whatever_is_kept_in_float(model: Any, table: CalibrationTable) -> None:
     layers = [n.name for n in model.graph.node if n.op_type == "Conv"]
     whole = place(Graph(model), OPENVINO)
     for keep in (k for n in range(len(layers) + 1) for k in combinations(layers, n)):

@@ -4,6 +4,7 @@ time is asserted."""
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +168,30 @@ def test_sensitivity_leaves_out_what_the_bundle_was_calibrated_on_whatever_its_o
     dataset = found.value.args[0].dataset
     judged = {r.path for r in (*dataset.query, *dataset.gallery)}
     assert judged.isdisjoint(choose_images(data, 12, seed=0).paths)
+
+
+def test_sensitivity_does_not_guess_which_images_a_given_table_saw(
+    plain: Bundle, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgereid.search import analysis
+
+    class GatheredError(Exception):
+        """Stops here: what follows measures."""
+
+    def stop(source: Source, size: Size) -> None:
+        raise GatheredError(source)
+
+    monkeypatch.setattr(analysis, "gather", stop)
+    given = tmp_path / "given"
+    shutil.copytree(plain.directory, given)
+    manifest = json.loads((given / "manifest.json").read_text("utf-8"))
+    manifest["provenance"]["calibration"] |= {"method": "given", "seed": None, "images": None}
+    (given / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    chosen = analysis.SensitivityOptions(str(given), "openvino", data, threads=1, seed=7)
+    with pytest.raises(GatheredError) as found:
+        analysis.analyse(chosen)
+    source = found.value.args[0]
+    assert (source.calibrated, source.chosen_by) == (0, 7)
 
 
 def test_a_folder_without_labels_gives_crops_that_calibration_did_not_see(data: Path) -> None:

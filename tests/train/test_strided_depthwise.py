@@ -4,6 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from edgereid.models.registry import Network, TrainOutput
+from edgereid.train.recipe import load, override
+from edgereid.train.step import AUTOCAST, LossOfBatch
 from edgereid.train.strided_depthwise import StridedDepthwiseInFloat
 
 
@@ -77,3 +80,29 @@ def test_without_autocast_nothing_changes() -> None:
     assert torch.equal(inside, layer(x))
     with torch.autocast("cpu", torch.float16), StridedDepthwiseInFloat():
         assert layer(x).dtype == torch.float16
+
+
+class _OneLayer(Network):
+    """Gives, as its one feature map, a strided depthwise convolution of what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__(feature_size=3)
+        self.layer = nn.Conv2d(3, 3, 3, 2, 1, groups=3, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.layer(x)
+        return out
+
+    def forward_train(self, x: torch.Tensor) -> TrainOutput:
+        return TrainOutput((self.forward(x),), ())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "f32"])
+def test_a_training_step_computes_it_so(precision: str) -> None:
+    torch.manual_seed(0)
+    network, x = _OneLayer(), torch.randn(4, 3, 10, 6)
+    recipe = override(load("robust-reid-1x-builtin"), [f"precision={precision}"])
+    (found,) = LossOfBatch(network, recipe).outputs(x).features
+    assert torch.equal(found, network(x).to(AUTOCAST[precision]))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(found, network(x))  # the plain one rounds its weights, too

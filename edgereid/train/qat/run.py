@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
@@ -164,9 +163,9 @@ def _deliver(
         path, weights = Path(folder) / MODEL_FILE, Path(folder) / WEIGHTS
         write_weights(weights, trained, frozenset(network.state_dict()), options.network, size)
         export_onnx(trained, size, path)
-        graph, model_digest, content = load_graph(path), sha256(path), weights.read_bytes()
+        graph, model_digest = load_graph(path), sha256(path)
+        content, digest = weights.read_bytes(), sha256(weights)
     require_same(graph, student.weights())
-    digest = hashlib.sha256(content).hexdigest()
     provenance = {**start.table.provenance, "model": model_digest, "weights": digest}
     table = trained_table(start.table, rounding, options.backend, provenance)
     judge = Judge(crops, _features(distiller.task.teacher, crops), threads)
