@@ -20,6 +20,7 @@ from tabulate import tabulate
 from edgereid.bundle import Bundle
 from edgereid.calibration.table import CalibrationTable
 from edgereid.cpus import usable_cpus
+from edgereid.export.incoming.options import IncomingOptions
 from edgereid.export.options import ExportOptions
 from edgereid.files import dump_json, write_text
 from edgereid.search.bundle import record_of
@@ -55,12 +56,20 @@ def race(bundle: Bundle, record: Record, args: argparse.Namespace) -> dict[str, 
     return {c.label: cost for c, cost in zip(choices, costs, strict=True)}
 
 
+def size(text: str) -> tuple[int, int]:
+    """Height and width, of text such as 256x128."""
+    height, width = text.split("x")
+    return int(height), int(width)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("network", help="a network's name or an .onnx file")
+    add("--weights", type=Path, help=".safetensors (default: the shipped ones)")
+    add("--input-size", type=size, metavar="HxW", help="of the images (default: as trained)")
     add("--target", default="openvino", choices=("openvino", "onnxruntime"))
     add("--calib", type=Path, help="training images (default: drawn ones)")
     add("--calib-images", type=int, default=256)
@@ -78,7 +87,9 @@ def main() -> None:
             out=Path(folder) / "bundle",
             int8=True,
             target=args.target,
+            weights=args.weights,
             calibration=args.calib,
+            incoming=IncomingOptions(input_size=args.input_size),
             images=args.calib_images,
             threads=args.threads,
             seed=args.seed,

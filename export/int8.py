@@ -14,6 +14,7 @@ from edgereid.bundle import BundleFile, describe_file
 from edgereid.calibration import auto
 from edgereid.calibration.collect import collect
 from edgereid.calibration.sample import Sample
+from edgereid.calibration.spikes import spikes, spikes_line
 from edgereid.calibration.table import CalibrationTable, decide
 from edgereid.calibration.thresholds import AUTO, BEST, Decision
 from edgereid.engines.base import EngineOptions
@@ -29,6 +30,7 @@ from edgereid.export.placement import all_ranges, schemes_needed, tensors_seen
 from edgereid.export.policy import POLICIES, PlacementPolicy
 from edgereid.export.repair.mended import quantize_stored
 from edgereid.files import write_bytes
+from edgereid.progress import note
 
 CALIBRATION_FILE = "calibration.json"
 Written = tuple[Path, tuple[BundleFile, ...]]
@@ -67,7 +69,11 @@ def calibrate(
     threads: int,
 ) -> CalibrationTable:
     """Run the float network over ``batches`` (N, 3, H, W) and decide the ranges that ``policies``
-    need."""
+    need.
+
+    Tensors at which few images reach far beyond the others are told, and kept in the table's
+    provenance under "spikes".
+    """
     graph = load_graph(float_path)
     tensors = tensors_seen(graph, policies)
     sample = Sample(auto.IMAGES if decision.method in (AUTO, BEST) else 0)
@@ -76,6 +82,9 @@ def calibrate(
     nonnegative = {name: h.low >= 0.0 for name, h in histograms.items()}
     schemes = schemes_needed(graph, policies, nonnegative)
     found = histograms.values()
+    if large := spikes(found):
+        note(spikes_line(large))
+        provenance = {**provenance, "spikes": large}
     if decision.method == AUTO:
         images = sample.images()
         return auto.decide_by_output(float_path, found, schemes, images, provenance, threads)

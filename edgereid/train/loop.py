@@ -25,7 +25,7 @@ from edgereid.train.checkpoint import CHECKPOINT, Checkpoint, Progress
 from edgereid.train.images import LoadedBatch, TrainingImages, load_ahead
 from edgereid.train.interrupt import Interrupt, StopRequested
 from edgereid.train.log import EpochLog, epoch_entry
-from edgereid.train.optimise import freeze_all_but_heads, make_optimizer
+from edgereid.train.optimise import fix_norms, freeze_all_but_heads, make_optimizer
 from edgereid.train.processes import Processes
 from edgereid.train.recipe import Recipe
 from edgereid.train.step import Stepper, rng_state, set_rng_state
@@ -146,6 +146,8 @@ class Trainer:
         p, recipe = self.progress, self.task.recipe
         batches = self._batches(p.epoch)
         freeze_all_but_heads(self.network, self.task.deployable, p.epoch < recipe.freeze_epochs)
+        if recipe.fixes_norms(p.epoch):
+            fix_norms(self.network)
         self.stepper.begin_epoch()
         label = f"epoch {p.epoch + 1}/{recipe.epochs}"
         loaded = self._load(batches, p.step, p.epoch)

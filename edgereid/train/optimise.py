@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgereid.errors import UsageError
 from edgereid.losses import circle, cross_entropy, e_trihard, soft_triplet, trihard
@@ -128,3 +129,10 @@ def freeze_all_but_heads(network: Network, deployable: frozenset[str], frozen: b
             own = [plain_name(f"{name}.{n}") for n, _ in module.named_parameters(recurse=False)]
             if own and all(n in deployable for n in own):
                 module.eval()
+
+
+def fix_norms(network: nn.Module) -> None:
+    """Let every batch norm normalise by its statistics and keep them; scale and shift go on."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()

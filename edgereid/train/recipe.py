@@ -65,6 +65,7 @@ class Recipe:
     warmup: str = "linear"
     warmup_epochs: float = 0.0
     freeze_epochs: int = 0  # the first epochs train the classifier only (fine-tuning)
+    fixed_norm_epochs: int = 0  # the last epochs: batch norms as deployed, on their statistics
     # the last swa_cycles * swa_cycle_epochs epochs: weights averaged at the end of every cycle
     swa_cycles: int = 0
     swa_cycle_epochs: int = 35
@@ -110,6 +111,13 @@ class Recipe:
                 f"recipe: epochs is {self.epochs}: the {self.swa_cycles} cycles of averaging need "
                 f"{self.swa_cycles * self.swa_cycle_epochs} of them. Set swa_cycles too."
             )
+
+    def fixes_norms(self, epoch: int) -> bool:
+        """Whether batch norms keep their statistics in ``epoch`` (0-based) and normalise by them.
+
+        What a batch holds then no longer hides what the deployed network does with one image.
+        """
+        return epoch >= self.epochs - self.fixed_norm_epochs
 
     @property
     def base_epochs(self) -> int:
@@ -166,10 +174,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _LEAST: dict[str, float] = {
     "epochs": 1, "identities": 1, "images": 1, "lr": 0, "momentum": 0, "weight_decay": 0,
-    "warmup_epochs": 0, "freeze_epochs": 0, "clip_norm": 0, "label_smoothing": 0, "aux_weight": 0,
-    "triplet_weight": 0, "triplet_start": 0, "margin": 0, "beta": 0, "eval_every": 0, "seed": 0,
-    "backbone_lr": 0, "decay": 0, "swa_cycles": 0, "swa_cycle_epochs": 1, "swa_lr": 0,
-    "swa_decay": 0, "gamma": 0,
+    "warmup_epochs": 0, "freeze_epochs": 0, "fixed_norm_epochs": 0, "clip_norm": 0,
+    "label_smoothing": 0, "aux_weight": 0, "triplet_weight": 0, "triplet_start": 0, "margin": 0,
+    "beta": 0, "eval_every": 0, "seed": 0, "backbone_lr": 0, "decay": 0, "swa_cycles": 0,
+    "swa_cycle_epochs": 1, "swa_lr": 0, "swa_decay": 0, "gamma": 0,
 }  # fmt: skip
 
 

@@ -108,6 +108,31 @@ def test_frozen_epochs_change_the_heads_only(market: Path, tmp_path: Path, recip
     assert all(m.training for m in t.network.modules())
 
 
+def test_in_the_last_epochs_batch_norms_compute_as_deployed(
+    market: Path, tmp_path: Path, recipe: Recipe
+) -> None:
+    t = trainer(market, tmp_path, replace(recipe, epochs=2, fixed_norm_epochs=1, triplet="none"))
+
+    def norms(kind: str) -> dict[str, torch.Tensor]:
+        state = t.network.state_dict()
+        owners = [k.removesuffix("running_var") for k in state if k.endswith("running_var")]
+        return {o: state[o + kind].clone() for o in owners}
+
+    start = norms("running_var")
+    t._epoch()
+    assert all(not torch.equal(v, start[o]) for o, v in norms("running_var").items())
+    t._close_epoch(None, lambda: None)
+    statistics, scales = norms("running_var"), norms("weight")
+    t._epoch()
+    assert all(torch.equal(v, statistics[o]) for o, v in norms("running_var").items())
+    assert any(not torch.equal(v, scales[o]) for o, v in norms("weight").items())
+    # an image's features no longer depend on the images beside it
+    x = torch.from_numpy(load_batch([r.path for r in t.task.images.records[:4]], SIZE))
+    with torch.no_grad():
+        together, alone = t.network.forward_train(x), t.network.forward_train(x[:1])
+    torch.testing.assert_close(together.logits[0][:1], alone.logits[0], rtol=1e-4, atol=1e-5)
+
+
 def test_a_broken_layer_is_named_with_epoch_and_step(
     market: Path, tmp_path: Path, recipe: Recipe
 ) -> None:

@@ -73,6 +73,7 @@ def assert_same_end(one: Path, other: Path) -> None:
         ({"triplet": "none", "eval_every": 2}, (3, 2, 1), (1, 1)),
         ({"precision": "bf16", "optimizer": "sgd", "triplet_start": 0.5}, (12,), (2, 2)),
         ({"sampler": "identity", "optimizer": "adamw", "freeze_epochs": 1}, (2,), (0, 2)),
+        ({"fixed_norm_epochs": 1}, (11,), (1, 5)),
     ],
 )
 def test_a_resumed_run_ends_in_the_bits_of_an_uninterrupted_one(
