@@ -181,8 +181,20 @@ def _add_outputs(
         readers = graph.consumers.get(out, [])
         if len(readers) == 1 and readers[0].op_type in _RECTIFIERS:
             out = readers[0].output[0]
-        if out not in finals:
+        if out not in finals and not _read_by(policy.not_before, out, graph):
             chosen.add(out)
+
+
+def _read_by(operators: Collection[str], tensor: str, graph: Graph) -> bool:
+    """Whether one of the operators reads a tensor; a layer with weights or a product also where it
+    reads what was moved."""
+    for reader in graph.consumers.get(tensor, ()):
+        if reader.op_type in operators:
+            return True
+        layers = [o for o in operators if o in _ARITHMETIC]
+        if reader.op_type in MOVES and any(_read_by(layers, t, graph) for t in reader.output):
+            return True
+    return False
 
 
 def _quantised(node: Any, chosen: Any, stored: Collection[str], graph: Graph) -> bool:

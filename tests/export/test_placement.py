@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from edgereid.calibration.scheme import INT8, UINT8, UINT8_AFFINE
-from edgereid.export.graph import Graph
-from edgereid.export.placement import place, schemes_needed
-from edgereid.export.policy import ONNXRUNTIME, OPENVINO, POLICIES, TENSORRT
+onnx = pytest.importorskip("onnx")
+
+from edgereid.calibration.scheme import INT8, UINT8, UINT8_AFFINE  # noqa: E402
+from edgereid.export.graph import Graph  # noqa: E402
+from edgereid.export.placement import place, schemes_needed  # noqa: E402
+from edgereid.export.policy import ONNXRUNTIME, OPENVINO, POLICIES, TENSORRT  # noqa: E402
+from tests.export.conftest import Builder  # noqa: E402
 
 
-def test_openvino_quantises_what_convolutions_read_and_what_sums_of_them_add(small: Any) -> None:
+def test_openvino_quantises_what_convolutions_read_what_sums_add_and_what_pools_read(
+    small: Any,
+) -> None:
     p = place(Graph(small), OPENVINO)
     assert list(p.activations) == [
         "images",
         "stem.relu",  # because the pooled map is
         "pool",
         "pw",
+        "dw.relu",  # of a convolution, before a sum
         "running",
         "gated",
         "expand",  # both convolutions that meet in a sum
@@ -27,6 +34,7 @@ def test_openvino_quantises_what_convolutions_read_and_what_sums_of_them_add(sma
         "sum.relu",
         "grouped.relu",
         "avg",
+        "last.relu",  # of a convolution, before a global pooling
     ]
     assert p.activations["pool"] == "stem.relu"  # one grid: the maximum is exact on it
     assert p.activations["avg"] == "avg"
@@ -37,7 +45,7 @@ def test_openvino_quantises_what_convolutions_read_and_what_sums_of_them_add(sma
 def test_onnxruntime_also_quantises_outputs_after_the_rectifier(small: Any) -> None:
     p = place(Graph(small), ONNXRUNTIME)
     extra = set(p.activations) - set(place(Graph(small), OPENVINO).activations)
-    assert extra == {"dw.relu", "mid.relu", "last.relu"}
+    assert extra == {"mid.relu"}  # what a gate multiplies
 
 
 def test_tensorrt_leaves_depthwise_thin_groups_maximum_and_head_alone(small: Any) -> None:
@@ -106,7 +114,28 @@ def test_weights_that_are_computed_stay_float(make_small: Callable[..., Any]) ->
     node.input[1] = "computed"
     p = place(Graph(model), OPENVINO)
     assert p.reasons["mid"] == "its weights are no constant"
-    assert "running" not in p.activations
+    assert "running" not in p.activations  # a float layer reads it
+
+
+def test_what_split_attention_splits_is_eight_bits_although_a_gate_multiplies_the_parts() -> None:
+    b = Builder()
+    x = b.op("Relu", "first.relu", b.conv("first", "images", 3, 8, 3))
+    half = b.constant("half", np.array([4, 4]))
+    b.nodes.append(onnx.helper.make_node("Split", [x, half], ["left", "right"], "split", axis=1))
+    pooled = b.op("GlobalAveragePool", "pooled", b.op("Add", "both", "left", "right"))
+    gate = b.op("Softmax", "gate", pooled)
+    gated = b.op("Mul", "gated", gate, "left")
+    b.op("Flatten", "features", b.op("GlobalMaxPool", "max", b.conv("last", gated, 4, 6)))
+    p = place(Graph(b.model()), OPENVINO)
+    assert {"first.relu", "gated", "last"} <= p.activations.keys()
+    assert {"left", "both", "pooled"}.isdisjoint(p.activations)
+
+
+def test_a_layer_kept_in_float_reads_what_was_computed(small: Any) -> None:
+    p = place(Graph(small), OPENVINO, keep=("mid", "grouped"))
+    assert {"running", "sum.relu"}.isdisjoint(p.activations)
+    rounded = place(Graph(small), ONNXRUNTIME, keep=("mid", "grouped")).activations
+    assert {"running", "sum.relu"} <= rounded.keys()  # else the operators before them are float
 
 
 def _relu(source: str, name: str) -> Any:
