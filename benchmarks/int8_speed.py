@@ -45,7 +45,7 @@ VARIANTS: dict[str, tuple[str, PlacementPolicy]] = {
     "  shortcuts in float": ("openvino", replace(OPENVINO, residual_of=())),
     "  pools in float": ("openvino", replace(OPENVINO, pools=())),
     "  outputs in float": ("openvino", replace(OPENVINO, outputs_of=())),
-    "  outputs before gates, too": ("openvino", replace(OPENVINO, not_before=())),
+    "  all outputs in 8 bits": ("openvino", replace(OPENVINO, outputs_before=())),
     "onnxruntime INT8, its policy": ("onnxruntime", ONNXRUNTIME),
     "  as for openvino": ("onnxruntime", OPENVINO),
     "  signed symmetric, as for tensorrt": ("onnxruntime", replace(TENSORRT, depthwise=True)),

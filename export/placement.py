@@ -181,20 +181,19 @@ def _add_outputs(
         readers = graph.consumers.get(out, [])
         if len(readers) == 1 and readers[0].op_type in _RECTIFIERS:
             out = readers[0].output[0]
-        if out not in finals and not _read_by(policy.not_before, out, graph):
+        readers = graph.consumers.get(out, [])
+        before = policy.outputs_before
+        suits = all(r.op_type in before and not _moved_to_layer(r, graph) for r in readers)
+        if out not in finals and (suits or not before):
             chosen.add(out)
 
 
-def _read_by(operators: Collection[str], tensor: str, graph: Graph) -> bool:
-    """Whether one of the operators reads a tensor; a layer with weights or a product also where it
-    reads what was moved."""
-    for reader in graph.consumers.get(tensor, ()):
-        if reader.op_type in operators:
-            return True
-        layers = [o for o in operators if o in _ARITHMETIC]
-        if reader.op_type in MOVES and any(_read_by(layers, t, graph) for t in reader.output):
-            return True
-    return False
+def _moved_to_layer(node: Any, graph: Graph) -> bool:
+    """Whether a layer with weights or a product reads what a node moves: it decides by itself."""
+    if node.op_type not in MOVES:
+        return False
+    readers = [r for tensor in node.output for r in graph.consumers.get(tensor, ())]
+    return any(r.op_type in _ARITHMETIC or _moved_to_layer(r, graph) for r in readers)
 
 
 def _quantised(node: Any, chosen: Any, stored: Collection[str], graph: Graph) -> bool:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from edgereid.calibration.scheme import INT8, UINT8, UINT8_AFFINE, Scheme
 from edgereid.export.moves import MOVES
 
+_POOLINGS = ("MaxPool", "AveragePool", "ReduceMax", "ReduceMean", "GlobalMaxPool",
+             "GlobalAveragePool")  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class PlacementPolicy:
@@ -32,7 +35,7 @@ class PlacementPolicy:
     pools: tuple[str, ...]  # poolings quantised on both sides when what follows them is
     moves: tuple[str, ...]  # operators that move 8-bit codes, on one grid, when a reader wants them
     outputs_of: tuple[str, ...]  # operators whose output is quantised too, if all inputs are
-    not_before: tuple[str, ...]  # operators before which such an output stays as it is
+    outputs_before: tuple[str, ...]  # and nothing else reads it but these; none: whoever reads it
     depthwise: bool  # whether convolutions with one input channel a group are quantised
     group_multiple: int  # channels of a group, in and out, are a multiple of it, else float
     reasons: Mapping[str, str]
@@ -49,7 +52,7 @@ OPENVINO = PlacementPolicy(
     pools=("MaxPool", "AveragePool"),
     moves=tuple(MOVES),
     outputs_of=("Conv", "Add"),
-    not_before=("Mul", "Conv", "Gemm", "MatMul"),
+    outputs_before=("Add", "Split", *_POOLINGS),
     depthwise=True,
     group_multiple=1,
     reasons={
@@ -60,8 +63,8 @@ OPENVINO = PlacementPolicy(
         "both_addends": "else a sum whose other input has more readers is a step of its own",
         "outputs_of": "poolings and split attention then read a quarter of the bytes: 7 to 9 % less "
         "time on MGN and ResNeSt",
-        "not_before": "gates gain no time by it and round again; a layer that stays float is to read "
-        "what was computed, and the others have chosen their inputs",
+        "outputs_before": "gates and attention maps gain no time by it and would be rounded once "
+        "more; a layer that stays float is to read what was computed",
         "moves": "codes are copied as they are; in float Robust-ReID takes 1.2 times as long",
         "depthwise": "a float depthwise layer between 8-bit ones converts twice",
     },
@@ -78,7 +81,7 @@ ONNXRUNTIME = PlacementPolicy(
     pools=("MaxPool", "AveragePool"),
     moves=(),
     outputs_of=("Conv", "Add", "MaxPool", "AveragePool"),
-    not_before=(),
+    outputs_before=(),
     depthwise=True,
     group_multiple=1,
     reasons={
@@ -101,7 +104,7 @@ ONNXRUNTIME_ARM = PlacementPolicy(
     pools=("MaxPool", "AveragePool"),
     moves=(),
     outputs_of=("Conv", "Add", "MaxPool", "AveragePool"),
-    not_before=(),
+    outputs_before=(),
     depthwise=True,
     group_multiple=1,
     reasons={
@@ -125,7 +128,7 @@ TENSORRT = PlacementPolicy(
     pools=("AveragePool",),
     moves=(),
     outputs_of=(),
-    not_before=(),
+    outputs_before=(),
     depthwise=False,
     group_multiple=4,
     reasons={
