@@ -52,7 +52,7 @@ OPENVINO = PlacementPolicy(
     pools=("MaxPool", "AveragePool"),
     moves=tuple(MOVES),
     outputs_of=("Conv", "Add"),
-    outputs_before=("Add", "Split", *_POOLINGS),
+    outputs_before=("Split", *_POOLINGS),
     depthwise=True,
     group_multiple=1,
     reasons={
@@ -63,8 +63,8 @@ OPENVINO = PlacementPolicy(
         "both_addends": "else a sum whose other input has more readers is a step of its own",
         "outputs_of": "poolings and split attention then read a quarter of the bytes: MGN 9 %, "
         "ResNeSt 5 % faster",
-        "outputs_before": "gates and attention maps gain no time by it and would be rounded once "
-        "more; a layer that stays float is to read what was computed",
+        "outputs_before": "sums, gates and attention maps gain next to nothing by it and are "
+        "rounded once more; a layer that stays float is to read what was computed",
         "moves": "codes are copied as they are; in float Robust-ReID takes 1.2 times as long",
         "depthwise": "a float depthwise layer between 8-bit ones converts twice",
     },
