@@ -36,7 +36,7 @@ def spikes_line(found: dict[str, float]) -> str:
     """What to tell the user."""
     worst = max(found, key=lambda name: found[name])
     return (
-        f"few of the images reach {found[worst]:.0f} times the others' mean at {worst!r} "
-        f"({len(found)} tensors like it): the float network magnifies them, and 8 bits cannot hold "
-        "both kinds; docs/training.md, fixed_norm_epochs"
+        f"few of the images reach {found[worst]:.0f} times the mean of all at {worst!r}, "
+        f"{len(found)} of the tensors at least {SPIKE:.0f} times: the float network magnifies "
+        "them, and 8 bits cannot hold both kinds; docs/training.md, fixed_norm_epochs"
     )

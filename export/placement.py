@@ -181,11 +181,14 @@ def _add_outputs(
         readers = graph.consumers.get(out, [])
         if len(readers) == 1 and readers[0].op_type in _RECTIFIERS:
             out = readers[0].output[0]
-        readers = graph.consumers.get(out, [])
-        before = policy.outputs_before
-        suits = all(r.op_type in before and not _moved_to_layer(r, graph) for r in readers)
-        if out not in finals and (suits or not before):
+        if out not in finals and _read_as_wanted(out, graph, policy):
             chosen.add(out)
+
+
+def _read_as_wanted(tensor: str, graph: Graph, policy: PlacementPolicy) -> bool:
+    """Whether only what the policy names reads an output."""
+    before, readers = policy.outputs_before, graph.consumers.get(tensor, ())
+    return not before or all(r.op_type in before and not _moved_to_layer(r, graph) for r in readers)
 
 
 def _moved_to_layer(node: Any, graph: Graph) -> bool:

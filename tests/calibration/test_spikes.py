@@ -69,4 +69,6 @@ def test_calibration_says_it_and_keeps_it_in_the_table(
     assert isinstance(found, dict)
     assert "first.relu" in found
     assert all(ratio >= SPIKE for ratio in found.values())
-    assert spikes_line(found) in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert spikes_line(found) in said
+    assert f"{len(found)} of the tensors" in said
