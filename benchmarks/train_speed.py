@@ -2,6 +2,7 @@
 
 Rounds alternate between the two in one process; the ratio is the median over the rounds. Also: the
 share of the epoch's time that our loop waits for data, and bf16 against f32 steps.
+--json FILE keeps the ratio of every round.
 
     python benchmarks/train_speed.py --network dslnet --batch 32 --steps 6 --rounds 5
 """
@@ -19,6 +20,7 @@ import torch
 from PIL import Image
 
 from edgereid.data.types import ImageRecord
+from edgereid.files import dump_json, write_text
 from edgereid.images import Preprocessing
 from edgereid.models import registry
 from edgereid.train import recipe as recipes
@@ -89,8 +91,10 @@ def seconds(side: Plain | Ours, batches: list[LoadedBatch]) -> float:
     return (time.perf_counter() - start) / len(batches)
 
 
-def compare(a: Plain | Ours, b: Plain | Ours, batches: list[LoadedBatch], rounds: int) -> float:
-    """Median over the rounds of time(a) / time(b); the order alternates."""
+def compare(
+    a: Plain | Ours, b: Plain | Ours, batches: list[LoadedBatch], rounds: int
+) -> list[float]:
+    """Of each round time(a) / time(b); the order alternates."""
     for side in (a, b):
         side.step(batches[0])
     ratios = []
@@ -100,7 +104,7 @@ def compare(a: Plain | Ours, b: Plain | Ours, batches: list[LoadedBatch], rounds
         else:
             ta, tb = seconds(a, batches), seconds(b, batches)
         ratios.append(ta / tb)
-    return statistics.median(ratios)
+    return ratios
 
 
 def waiting(side: Ours, images: TrainingImages, recipe: Recipe, size: Preprocessing) -> float:
@@ -137,6 +141,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = choose_device(args.device)
@@ -158,10 +163,26 @@ def main() -> None:
         ours = Ours(recipe, device)
         speed = compare(Plain(recipe, device), ours, batches, args.rounds)
         print(f"{args.network}, batch {args.batch}, {args.threads} thread(s), {device}")
-        print(f"steps per second, ours / plain loop: {speed:.3f}")
-        print(f"waiting for data: {100 * waiting(ours, images, recipe, size):.1f} % of the time")
+        print(f"steps per second, ours / plain loop: {statistics.median(speed):.3f}", flush=True)
+        waited = waiting(ours, images, recipe, size)
+        print(f"waiting for data: {100 * waited:.1f} % of the time", flush=True)
         gain = compare(ours, Ours(bf16, device), batches, args.rounds)
-        print(f"steps per second, bf16 / f32: {gain:.2f} (processor: {processor()})")
+        print(f"steps per second, bf16 / f32: {statistics.median(gain):.2f} ({processor()})")
+    if args.json:
+        found = {
+            "network": args.network,
+            "batch": args.batch,
+            "height": spec.height,
+            "width": spec.width,
+            "threads": args.threads,
+            "device": str(device),
+            "processor": processor(),
+            "torch": torch.__version__,
+            "ours_to_plain": speed,
+            "waiting": waited,
+            "bf16_to_f32": gain,
+        }
+        write_text(args.json, dump_json(found))
 
 
 if __name__ == "__main__":
