@@ -38,7 +38,6 @@ from edgereid.evaluation.score import evaluate_subject
 from edgereid.evaluation.subject import Subject
 from edgereid.export.graph import Graph
 from edgereid.export.openvino_ir import write_ir
-from edgereid.export.parity import cosines
 from edgereid.export.placement import place, schemes_needed
 from edgereid.export.policy import POLICIES, PlacementPolicy
 from edgereid.export.repair.equalize import equalize
@@ -113,8 +112,7 @@ class Bench:
             else:
                 singles = np.split(self.judge.crops, len(self.judge.crops))
                 got = np.concatenate([engine.run(image) for image in singles])
-                mean = self.judge.reference.mean(axis=0)
-                error = 1 - float(cosines(got - mean, self.judge.reference - mean).mean())
+                error = self.judge.error_of(got)
             found = None
             if self.data is not None:
                 subject = Subject(engine, self.manifest.preprocessing, self.manifest.distance)

@@ -63,6 +63,7 @@ from edgereid.engines.open import open_engine
 from edgereid.files import dump_json, sha256, write_text
 from edgereid.images import iter_batches, load_batch
 from edgereid.retrieval import evaluate
+from edgereid.retrieval.centred import centred_cosines
 
 EXTRACTION_BATCH = 16
 SURE = 0.05
@@ -108,10 +109,7 @@ def measure_accuracy(rows: Sequence[Row], setting: Setting) -> None:
         row.average_precision = [round(float(v), 6) for v in result.average_precision]
         row.people = [ids[0][0][i] for i in result.query_index]
         reference = gallery if reference is None else reference
-        mean = reference.mean(axis=0)
-        a, b = gallery - mean, reference - mean
-        cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-        row.centred_cosine = float(cosine.mean())
+        row.centred_cosine = float(centred_cosines(reference, gallery).mean())
         print(f"{row.label}: mAP {row.mean_ap:.2f}", file=sys.stderr, flush=True)
 
 

@@ -29,6 +29,7 @@ from edgereid.calibration.table import CalibrationTable, Entry
 from edgereid.calibration.thresholds import AUTO, Decision, threshold
 from edgereid.errors import InputError
 from edgereid.progress import progress
+from edgereid.retrieval.centred import unit_rows
 
 #: Images on which candidates are compared.
 IMAGES = 16
@@ -111,7 +112,7 @@ class _Judge:
     whole: Any  # a session that gives every tensor that a suffix reads
     source: str
     images: tuple[NDArray[np.float32], ...]
-    reference: NDArray[np.float64]  # embeddings (N, D), the mean removed
+    reference: NDArray[np.float64]  # embeddings (N, D) of length 1, the mean removed
     mean: NDArray[np.float64]
     threads: int
 
@@ -126,8 +127,8 @@ class _Judge:
         whole = open_session(open_model, threads)
         singles = tuple(np.split(images, len(images)))
         rows = [whole.run([features], {source: image})[0] for image in singles]
-        reference = np.concatenate(rows).astype(np.float64)
-        require_different(reference)
+        require_different(features := np.concatenate(rows))
+        reference = unit_rows(features)
         mean = reference.mean(axis=0)
         return _Judge(suffixes, whole, source, singles, reference - mean, mean, threads)
 
@@ -163,6 +164,6 @@ class _Judge:
 
     def _error(self, image: int, embedding: NDArray[np.float32]) -> float:
         """One minus the centred cosine."""
-        a, b = embedding - self.mean, self.reference[image]
+        a, b = unit_rows(embedding[None])[0] - self.mean, self.reference[image]
         size = float(np.linalg.norm(a) * np.linalg.norm(b))
         return 1.0 - float(a @ b) / size if size > 0.0 else 1.0

@@ -1,8 +1,8 @@
 """The calibration method that moves the embedding least, with everything rounded.
 
-No method is the best of every network: with trained ResNeSt weights a few channels are forty times
-as large as the others, and what costs least squared error keeps them and loses the rest. So each
-candidate's model is run on a few of the calibration images, in float between its roundings.
+No method is the best of every network: where a network magnifies a few images forty times as much
+as the others, what costs least squared error keeps those and loses the rest. So each candidate's
+model is run on a few of the calibration images, in float between its roundings.
 """
 
 from __future__ import annotations

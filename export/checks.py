@@ -1,8 +1,4 @@
-"""Is a quantised engine still a re-identification network? Checked before a bundle is written.
-
-Raw cosine flatters, since embeddings of different people are alike anyway; the mean embedding is
-removed first.
-"""
+"""Is a quantised engine still a re-identification network? Checked before a bundle is written."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from numpy.typing import NDArray
 
 from edgereid.errors import InputError
 from edgereid.export.parity import Run, cosines, in_batches
+from edgereid.retrieval.centred import centred_cosines, unit_rows
 from edgereid.retrieval.certificate import certify
 
 MIN_CENTRED_COSINE = 0.5
@@ -97,11 +94,10 @@ def measure_agreement(
     others = [in_batches(run, few, 1), in_batches(run, few[turned], ODD)[np.argsort(turned)]]
     if not np.isfinite(large).all():
         raise InputError("the quantised engine gives NaN or infinity.")
-    mean = reference.mean(axis=0)
     certificate = certify((reference, None), (large, None), "cosine")
     return Agreement(
-        centred_cosine=float(cosines(large - mean, reference - mean).mean()),
-        spread=spread(large) / max(spread(reference), 1e-30),
+        centred_cosine=float(centred_cosines(reference, large).mean()),
+        spread=spread(unit_rows(large)) / max(spread(unit_rows(reference)), 1e-30),
         batch_cosine=min(float(cosines(other, large[: len(few)]).min()) for other in others),
         crops=len(images),
         certified=certificate.certified,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgereid.calibration.session import open_session
-from edgereid.export.parity import cosines
+from edgereid.retrieval.centred import centred_cosines
 
 
 def features_of(model: Any, crops: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
@@ -38,5 +38,4 @@ class Judge:
 
     def error_of(self, features: NDArray[np.float32]) -> float:
         """One minus the mean centred cosine to the float network's."""
-        mean = self.reference.mean(axis=0)
-        return 1.0 - float(cosines(features - mean, self.reference - mean).mean())
+        return 1.0 - float(centred_cosines(self.reference, features).mean())

@@ -86,6 +86,7 @@ def forward(network: Path, images: np.ndarray, name: str = "", rounded: Any = No
 
 
 def error(got: np.ndarray, want: np.ndarray) -> float:
+    got, want = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (got, want))
     a, b = got - want.mean(axis=0), want - want.mean(axis=0)
     cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     return float(1 - cosines.mean())

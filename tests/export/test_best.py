@@ -56,6 +56,7 @@ def features(model: Any, images: np.ndarray) -> np.ndarray:
 
 def error(model: Any, images: np.ndarray) -> float:
     want, got = features(with_loud_channels(), images), features(model, images)
+    want, got = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (want, got))
     a, b = want - want.mean(axis=0), got - want.mean(axis=0)
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     return float(1 - cosine.mean())

@@ -114,6 +114,30 @@ def test_an_engine_that_no_longer_tells_people_apart_is_refused(run, message) ->
         measure_agreement(run, IMAGES, REFERENCE).require("engine.xml")
 
 
+def test_two_long_embeddings_hide_nothing() -> None:
+    """Seen from a mean that two long rows pull away, all others would lie in one direction."""
+    least = np.sort(IMAGES.mean(axis=(1, 2, 3)))[-2]
+
+    def long(images: np.ndarray, features: np.ndarray) -> np.ndarray:
+        bright = images.mean(axis=(1, 2, 3)) >= least
+        return np.where(bright[:, None], 300 * features, features).astype(np.float32)
+
+    reference = long(IMAGES, REFERENCE)
+    kept = measure_agreement(lambda x: long(x, network(x)), IMAGES, reference)
+    assert kept.centred_cosine == pytest.approx(1)
+    assert kept.spread == pytest.approx(1)
+    with pytest.raises(InputError, match="lost the float network's embeddings"):
+        measure_agreement(
+            lambda x: np.where(
+                x.mean(axis=(1, 2, 3))[:, None] >= least,
+                long(x, network(x)),
+                2 * MEAN - network(x),
+            ).astype(np.float32),
+            IMAGES,
+            reference,
+        ).require("engine.xml")
+
+
 def test_a_network_that_gives_everyone_one_embedding_is_refused() -> None:
     require_varied(REFERENCE, "net")
     constant = np.tile(MEAN, (8, 1)) + 1e-5
