@@ -17,7 +17,8 @@ def unit_rows(features: Rows) -> NDArray[np.float64]:
     """Rows (N, D) scaled to length 1, in float64; rows of zeros stay."""
     x = features.astype(np.float64)
     norms = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(norms > 0.0, norms, 1.0)
+    with np.errstate(invalid="ignore"):  # infinity by infinity is NaN, and says so itself
+        return x / np.where(norms > 0.0, norms, 1.0)
 
 
 def centred(reference: Rows, features: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

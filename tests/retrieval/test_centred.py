@@ -69,7 +69,7 @@ def test_a_shift_of_all_embeddings_counts() -> None:
 def test_equal_rows_are_one_and_rows_without_direction_nothing() -> None:
     reference = np.array([[3.0, 4.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], np.float32)
     features = reference.copy()
-    features[1] = np.nan
+    features[1] = [np.inf, np.nan]
     features[2] = unit_rows(reference).mean(axis=0)  # of length below 1, so it is not the mean row
     assert centred_cosines(reference, reference).tolist() == [1.0] * 4
     found = centred_cosines(reference, features)
