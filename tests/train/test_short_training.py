@@ -31,6 +31,7 @@ CASES: dict[str, tuple[int, int]] = {
     "resnest50-k2r3-circle": (96, 32),
     "resnest50-k1r2-circle": (96, 32),
     "mgn": (96, 32),
+    "hacnn": (80, 32),
 }
 #: Thirty units in a row without a sum around them, normalised spectrally: twice as long for it.
 SLOWER = {"robust-reid-1x": ("epochs=48",)}
