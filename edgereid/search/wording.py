@@ -32,9 +32,16 @@ def why_float(
     failed: Sequence[Drop | None],
     max_drop: float,
 ) -> str:
-    """Why a float engine is returned; ``passed``: choices that keep the budget; ``failed``:
-    the losses of those that do not."""
+    """Why a float engine is returned; ``raced``: all that took turns; ``passed``: choices that keep
+    the budget; ``failed``: the losses of those that do not."""
     start = f"the float engine in {best.arithmetic} is returned: "
+    mixed = [c for c in raced if not c.is_float]
+    if mixed and all(raced[c].value >= raced[best].value for c in mixed):
+        nearest = min(mixed, key=lambda c: raced[c].value)
+        return (
+            f"{start}nothing with INT8 that was tried is faster; {nearest.label} runs at "
+            f"{raced[best].value / raced[nearest].value:.2f} times its speed"
+        )
     if not passed:
         few = sum(_open(drop, max_drop) for drop in failed)
         hint = f" ({few} would as measured, but on too few people to be sure)" if few else ""

@@ -201,8 +201,17 @@ def slow_int8(units: int = 4) -> Simulated:
 def test_int8_that_is_slower_everywhere_gives_the_best_float_engine_and_says_so() -> None:
     found = search(slow_int8(), 1.0)
     assert found.point.choice == all_float("bf16", 4)
-    assert found.why.startswith("the float engine in bf16 is returned")
+    assert found.why.startswith(
+        "the float engine in bf16 is returned: nothing with INT8 that was tried is faster; all INT8"
+    )
+    assert found.why.endswith("times its speed")
     assert found.point.keeps is True
+
+
+def test_int8_that_is_faster_but_breaks_the_budget_is_said_to() -> None:
+    found = search(Simulated({"f32": [1.0] * 4}, [0.5] * 4, [10.0] * 4), 1.0)
+    assert found.point.choice == all_float("f32", 4)
+    assert "nothing faster that was tried is sure to keep the accuracy budget" in found.why
 
 
 def test_a_float_arithmetic_that_breaks_the_budget_is_not_returned() -> None:
@@ -227,7 +236,7 @@ def test_a_gain_that_noise_may_explain_is_not_taken() -> None:
     rig = Simulated({"f32": [1.0] * 4}, [0.999] * 4, [1e-4] * 4, noise=0.05)
     found = search(rig, 1.0)
     assert found.point.choice.is_float
-    assert "not clearly faster" in found.why or "nothing faster" in found.why
+    assert "not clearly faster" in found.why or "is faster" in found.why
 
 
 def test_what_a_short_race_leaves_open_a_longer_one_decides() -> None:
