@@ -54,7 +54,7 @@ def by_hand(old: tuple, new: tuple, among: bool) -> list[list[bool]]:
     return found
 
 
-@pytest.mark.parametrize(("seed", "noise"), product(range(4), [0.01, 0.05, 0.3]))
+@pytest.mark.parametrize(("seed", "noise"), list(product(range(4), [0.01, 0.05, 0.3])))
 def test_the_shares_are_those_of_a_loop(seed: int, noise: float) -> None:
     old, new = world(seed, noise)
     got = certify(old, new, "cosine")
