@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,11 @@ REPAIRS = {
 }
 
 
+def runtime_of(target: str) -> str:
+    """What runs a target's model here."""
+    return target if target == "openvino" else "onnxruntime"
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """A float model in a file, what its tensors held, and the images it is calibrated on."""
@@ -110,18 +115,19 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Query and gallery, and what the float engine of every runtime makes of them."""
+    """Query and gallery, and what the float engine of each runtime in use makes of them."""
 
     manifest: Manifest
     dataset: ReidDataset
     whole: dict[str, RetrievalResult]
 
     @staticmethod
-    def of(bundle: Path, manifest: Manifest, data: Path, threads: int) -> Task:
+    def of(
+        model: Path, manifest: Manifest, data: Path, targets: Iterable[str], threads: int
+    ) -> Task:
         task = Task(manifest, open_dataset(data), {})
-        for runtime in ("openvino", "onnxruntime"):
-            options = EngineOptions(threads=threads)
-            with open_engine(bundle / "model.onnx", options, runtime) as engine:
+        for runtime in sorted({runtime_of(target) for target in targets}):
+            with open_engine(model, EngineOptions(threads=threads), runtime) as engine:
                 task.whole[runtime] = task.evaluate(engine)
         return task
 
@@ -175,7 +181,7 @@ class Bench:
     def row(self, name: str, target: str, model: Any) -> Row:
         path = self.folder / "engine.onnx"
         onnx.save(model, str(path))
-        runtime = target if target == "openvino" else "onnxruntime"
+        runtime = runtime_of(target)
         if runtime == "openvino":
             write_ir(path, path := path.with_suffix(".xml"))
         with open_engine(path, EngineOptions(threads=self.judge.threads), runtime) as engine:
@@ -238,10 +244,14 @@ def main() -> None:
             True: Network.of(equal, folder / "equalized.onnx", images, args.threads),
         }
         judge = Judge(crops, reference, args.threads)
-        task = Task.of(args.bundle, manifest, args.data, args.threads) if args.map else None
+        targets = args.targets.split(",")
+        task = None
+        if args.map:
+            path = args.bundle / "model.onnx"
+            task = Task.of(path, manifest, args.data, targets, args.threads)
         bench = Bench(folder, judge, task)
         everything = []
-        for target in args.targets.split(","):
+        for target in targets:
             found = []
             for row in rows(bench, target, networks, args.base, not args.no_auto):
                 note(f"{target}, {row.name}: {row.error:.6f}")
