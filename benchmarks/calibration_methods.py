@@ -59,10 +59,10 @@ from edgereid.retrieval import RetrievalResult
 
 Images = NDArray[np.float32]
 REPAIRS = {
-    "+ equalize": RepairOptions(equalize=True),
-    "+ weight scales by mse": RepairOptions(scales="mse"),
+    "+ equalize": RepairOptions(equalize=True, rounding="nearest"),
+    "+ weight scales by mse": RepairOptions("mse", rounding="nearest"),
     "+ learned rounding": RepairOptions(rounding="learned"),
-    "+ bias correction": RepairOptions(bias_correction=True),
+    "+ bias correction": RepairOptions(bias_correction=True, rounding="nearest"),
     "+ learned rounding, bias correction": RepairOptions(rounding="learned", bias_correction=True),
     "+ all four": RepairOptions("mse", True, True, "learned"),
 }
@@ -209,7 +209,7 @@ def rows(
         network = networks[options.equalize]
         table = network.table(policy, base, 99.99)
         images = network.images[:IMAGES]
-        mended, _ = mend(network.model, table, policy, images, options, bench.judge)
+        mended = mend(network.model, table, policy, images, options, bench.judge).mended
         quantised, _ = mended.quantize(network.model, table, policy)
         yield bench.row(f"{base} {name}", target, quantised)
 

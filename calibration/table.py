@@ -18,6 +18,7 @@ from edgereid.errors import InputError, UsageError
 from edgereid.files import dump_json, read_json, write_text
 
 SCHEMA = 1
+TRAINED = "qat"  # how the methods of ranges begin that training ended with
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ class CalibrationTable:
                 "calibrate for this one."
             )
         return entry.ranges[scheme.name]
+
+    @property
+    def trained(self) -> bool:
+        """Whether ranges came of training, whose weights then suit rounding to nearest."""
+        return any(entry.method.startswith(TRAINED) for entry in self.entries.values())
 
     def to_json(self) -> dict[str, Any]:
         tensors = {

@@ -17,7 +17,7 @@ from edgereid.images import Preprocessing
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
-ROLES = ("weights", "float", "calibration", "engine", "data")
+ROLES = ("weights", "float", "calibration", "repairs", "engine", "data")
 DISTANCES = ("cosine", "euclidean")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

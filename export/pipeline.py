@@ -198,7 +198,8 @@ def _build(
         quantised, _ = quantize_stored(job.directory, target, model, table, POLICIES[target])
         where = collapse_begins(model, quantised, crops, job.threads)
         raise InputError(f"{str(error).rstrip('.')}; {where}.") from error
-    size = total_bytes(made.files) or job.model.stat().st_size  # none: model.onnx itself
+    run = [file for file in made.files if file.role != "repairs"]
+    size = total_bytes(run) or job.model.stat().st_size  # none: model.onnx itself
     share = round(size / job.model.stat().st_size, 6)
     return replace(made, report={**made.report, "bytes": size, "share_of_float_bytes": share})
 

@@ -26,9 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--rounding",
-        default=ROUNDINGS[0],
+        default="auto",
         metavar="NAME",
-        help=f"of weights: {', '.join(ROUNDINGS)} (default: %(default)s)",
+        help=f"of weights: {', '.join(ROUNDINGS)} (default: learned; nearest after edgereid qat)",
     )
     add(
         "--bias-correction",

@@ -24,9 +24,9 @@ from edgereid.export.policy import POLICIES
 from edgereid.export.qdq import quantize
 from edgereid.export.repair.equalize import equalize
 from edgereid.export.repair.judge import Judge, features_of
-from edgereid.export.repair.mended import mended_file, save_mended
+from edgereid.export.repair.mended import Mended, mended_file, save_mended
 from edgereid.export.repair.options import RepairOptions
-from edgereid.export.repair.steps import IMAGES, mend
+from edgereid.export.repair.steps import IMAGES, Repaired, mend
 from edgereid.files import write_bytes
 from edgereid.images import Preprocessing, load_batch
 from edgereid.progress import note
@@ -54,24 +54,32 @@ def mending(build: EngineBuilder, options: RepairOptions, paths: Sequence[Path])
     ) -> Int8Engine:
         import onnx
 
+        wanted = options.decided(table.trained)
+        if not wanted.mends:
+            return build(target, directory, table, crops, reference, threads)
         preprocessing = Preprocessing.from_json(table.provenance["preprocessing"])
         images = load_batch(paths[:IMAGES], preprocessing)
         model = onnx.load(str(directory / MODEL_FILE))
         judge = Judge(crops[:_JUDGED], reference[:_JUDGED], threads)
-        mended, errors = mend(model, table, POLICIES[target], images, options, judge)
-        path = mended_file(directory, target)
-        save_mended(mended, path)
-        steps = ", ".join(f"{name} {error:.2e}" for name, error in errors.items())
-        note(f"{target}: one minus centred cosine after each repair: {steps}")
+        repaired = mend(model, table, POLICIES[target], images, wanted, judge)
+        note(_told(target, repaired))
+        files = []
+        if repaired.mended != Mended():
+            path = mended_file(directory, target)
+            save_mended(repaired.mended, path)
+            files.append(describe_file(path, "repairs"))
         made = build(target, directory, table, crops, reference, threads)
-        report = {"images": len(images), "error_after": errors}
-        return replace(
-            made,
-            files=(*made.files, describe_file(path, "data")),
-            report={**made.report, "repairs": report},
-        )
+        report = {"images": len(images), "error_after": repaired.errors, "undone": repaired.undone}
+        return replace(made, files=(*made.files, *files), report={**made.report, "repairs": report})
 
     return mend_and_build
+
+
+def _told(target: str, repaired: Repaired) -> str:
+    steps = ", ".join(f"{name} {error:.2e}" for name, error in repaired.errors.items())
+    undone = ", ".join(f"{name} ({error:.2e})" for name, error in repaired.undone.items())
+    told = f"{target}: one minus centred cosine after each repair: {steps}"
+    return f"{told}; undone, as it was worse after it: {undone}" if undone else told
 
 
 def equalizing(

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgereid.errors import UsageError
 
 WEIGHTS = ("minmax", "mse")
-ROUNDINGS = ("nearest", "learned")
+ROUNDINGS = ("auto", "learned", "nearest")
 
 
 @dataclass(frozen=True, slots=True)
 class RepairOptions:
     """``scales`` of weights: how they are chosen; ``equalize`` channels between layers, before
-    calibration; ``bias_correction``; ``rounding`` of weights: nearest or learned."""
+    calibration; ``bias_correction``; ``rounding`` of weights, of which ``auto`` is learned
+    wherever that brings the embeddings nearer to the float network's."""
 
     scales: str = WEIGHTS[0]
     equalize: bool = False
     bias_correction: bool = False
-    rounding: str = ROUNDINGS[0]
+    rounding: str = "auto"
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -30,5 +31,10 @@ class RepairOptions:
 
     @property
     def mends(self) -> bool:
-        """Whether anything is changed after calibration."""
-        return self.scales != WEIGHTS[0] or self.bias_correction or self.rounding != ROUNDINGS[0]
+        """Whether anything may be changed after calibration."""
+        return self.scales != WEIGHTS[0] or self.bias_correction or self.rounding != "nearest"
+
+    def decided(self, trained: bool) -> RepairOptions:
+        """These options for weights that were ``trained`` to work rounded to nearest, or not: for
+        the former ``auto`` is nearest."""
+        return replace(self, rounding="nearest") if trained and self.rounding == "auto" else self

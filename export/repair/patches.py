@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgereid.errors import InputError
 from edgereid.export.repair.layers import Layer
 
 
@@ -21,20 +20,27 @@ class Window:
     pads: tuple[int, int, int, int]  # top, left, bottom, right
 
 
-def window_of(layer: Layer, kernel: tuple[int, int]) -> Window:
-    """Raises InputError for padding that the node leaves to the runtime (``auto_pad``)."""
+def window_of(layer: Layer, kernel: tuple[int, int], size: tuple[int, int]) -> Window:
+    """How ``layer`` walks over an input of ``size``, on which ``auto_pad`` depends."""
     ints = {a.name: tuple(a.ints) for a in layer.node.attribute if a.ints}
-    for a in layer.node.attribute:
-        if a.name == "auto_pad" and a.s not in (b"", b"NOTSET"):
-            raise InputError(
-                f"layer {layer.node.name!r} pads by auto_pad {a.s.decode(errors='replace')}: "
-                "learned rounding needs padding in numbers."
-            )
     strides, dilations = ints.get("strides", (1, 1)), ints.get("dilations", (1, 1))
-    pads = ints.get("pads", (0, 0, 0, 0))
-    return Window(
-        kernel, (strides[0], strides[1]), (dilations[0], dilations[1]), (*pads[:3], pads[3])
-    )
+    auto_pad = next((a.s for a in layer.node.attribute if a.name == "auto_pad"), b"NOTSET")
+    if auto_pad in (b"SAME_UPPER", b"SAME_LOWER"):
+        walks = zip(size, kernel, strides, dilations, strict=True)
+        both = [_same(*walk, more_first=auto_pad == b"SAME_LOWER") for walk in walks]
+        pads = (both[0][0], both[1][0], both[0][1], both[1][1])
+    else:
+        top, left, bottom, right = ints.get("pads", (0, 0, 0, 0))
+        pads = (top, left, bottom, right)
+    return Window(kernel, (strides[0], strides[1]), (dilations[0], dilations[1]), pads)
+
+
+def _same(size: int, kernel: int, stride: int, dilation: int, more_first: bool) -> tuple[int, int]:
+    """Padding before and after, so that every stride has an output (ONNX, Conv, auto_pad)."""
+    outputs = -(-size // stride)
+    total = max((outputs - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
+    less = total // 2
+    return (total - less, less) if more_first else (less, total - less)
 
 
 def columns(
@@ -52,7 +58,8 @@ def columns(
     if layer.node.op_type != "Conv":
         rows = value.reshape(-1, value.shape[-1])
         return np.ascontiguousarray(rows[_draw(len(rows), count, rng)].T)[None]
-    window = window_of(layer, (weight_shape[2], weight_shape[3]))
+    _, _, image_height, image_width = value.shape
+    window = window_of(layer, (weight_shape[2], weight_shape[3]), (image_height, image_width))
     top, left, bottom, right = window.pads
     (kh, kw), (sh, sw), (dh, dw) = window.kernel, window.strides, window.dilations
     image = np.pad(value[0], ((0, 0), (top, bottom), (left, right)))

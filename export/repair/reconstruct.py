@@ -2,6 +2,8 @@
 
 One column of weights is rounded after another, and what its rounding costs is made up for by the
 columns that are still free: Frantar et al., "GPTQ" (2022), after Hassibi's optimal brain surgeon.
+It is computed as what it equals, Babai's nearest plane in the lattice of X's Cholesky factor (Chen
+et al., "The Geometry of LLM Quantization", 2025), which needs no inverse: an eighth of the work.
 The objective is that of AdaRound (Nagel et al., "Up or Down? Adaptive Rounding for Post-Training
 Quantization", 2020), without its relaxation and its gradient descent. On DSLNet coordinate descent
 over single integers alone found a loss between nearest and this, and after this nothing.
@@ -32,49 +34,47 @@ def reconstruct(weights: Float, scale: Float, gram: Float) -> NDArray[np.int8]:
     ``gram`` as for ``loss``. Deterministic; by row never worse on the damped ``gram`` than the
     nearest integers.
     """
-    nearest = _levels(weights, scale[..., None])
-    damped = gram + _damping(gram)
-    found = np.stack([_feedback(w, s, g) for w, s, g in zip(weights, scale, damped, strict=True)])
-    better = _better(found, nearest, weights, scale, damped)
-    return np.where(better, found, nearest).astype(np.int8)
-
-
-def _damping(gram: Float) -> Float:
-    """A multiple of the identity; at least tiny, so that inputs that are always zero do no harm."""
-    size = gram.shape[-1]
-    mean = np.trace(gram, axis1=1, axis2=2) / size
-    amount: Float = np.maximum(DAMPING * mean, 1e-12)[:, None, None] * np.eye(size)
-    return amount
+    parts = zip(weights, scale[..., None], gram, strict=True)
+    return np.stack([_group(*part) for part in parts]).astype(np.int8)
 
 
 def _levels(weights: Float, scale: Float) -> Float:
     return np.clip(np.rint(weights / scale), -INT8.qmax, INT8.qmax)
 
 
-def _better(a: Float, b: Float, weights: Float, scale: Float, gram: Float) -> NDArray[np.bool_]:
-    """By row, whether the levels ``a`` lose less than ``b``: (groups, rows, 1)."""
-    losses = []
-    for levels in (a, b):
-        error = levels * scale[..., None] - weights
-        losses.append((error @ gram * error).sum(axis=-1, keepdims=True))
-    return np.asarray(losses[0] < losses[1])
-
-
-def _feedback(weights: Float, scale: Float, gram: Float) -> Float:
-    """GPTQ of one group: (rows, inputs), the largest diagonal first."""
-    order = np.argsort(-np.diag(gram), kind="stable")
+def _group(weights: Float, scale: Float, gram: Float) -> Float:
+    """One group: weights (rows, inputs), scale (rows, 1). The smallest diagonal comes first, as
+    columns are rounded from the last one on."""
+    diagonal = np.diag(gram)
+    order = np.argsort(diagonal, kind="stable")
     w = weights[:, order]
-    inverse = np.linalg.inv(gram[np.ix_(order, order)])
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    damped = gram[np.ix_(order, order)]
+    # At least tiny, so that inputs that are always zero do no harm.
+    damped[np.diag_indices_from(damped)] += max(DAMPING * diagonal.mean(), 1e-12)
+    factor = np.asarray(np.linalg.cholesky(damped), np.float64)  # times W - Ŵ: what is lost
+    nearest = _levels(w, scale)
+    found = _nearest_plane(w, scale, factor)
+    better = _lost(found, w, scale, factor) < _lost(nearest, w, scale, factor)
     levels = np.empty_like(w)
-    for start in range(0, w.shape[1], _BLOCK):
-        end = min(start + _BLOCK, w.shape[1])
-        errors = np.zeros((len(w), end - start))
-        for k in range(start, end):
-            levels[:, k] = _levels(w[:, k], scale)
-            errors[:, k - start] = (w[:, k] - levels[:, k] * scale) / upper[k, k]
-            w[:, k + 1 : end] -= np.outer(errors[:, k - start], upper[k, k + 1 : end])
-        w[:, end:] -= errors @ upper[start:end, end:]
-    back = np.empty_like(levels)
-    back[:, order] = levels
-    return back
+    levels[:, order] = np.where(better, found, nearest)
+    return levels
+
+
+def _lost(levels: Float, weights: Float, scale: Float, factor: Float) -> Float:
+    """By row, the squared error at the output: (rows, 1)."""
+    error = (weights - levels * scale) @ factor
+    return np.asarray(np.square(error).sum(axis=1, keepdims=True), np.float64)
+
+
+def _nearest_plane(weights: Float, scale: Float, factor: Float) -> Float:
+    """Levels (rows, inputs), from the last column on; each makes up for errors that were made."""
+    levels, errors = np.empty_like(weights), np.zeros_like(weights)
+    for start in reversed(range(0, weights.shape[1], _BLOCK)):
+        end = min(start + _BLOCK, weights.shape[1])
+        carried = errors[:, end:] @ factor[end:, start:end]
+        for k in reversed(range(start, end)):
+            inside = errors[:, k + 1 : end] @ factor[k + 1 : end, k]
+            wanted = weights[:, k] + (carried[:, k - start] + inside) / factor[k, k]
+            levels[:, k] = _levels(wanted, scale[:, 0])
+            errors[:, k] = weights[:, k] - levels[:, k] * scale[:, 0]
+    return levels

@@ -21,6 +21,7 @@ from edgereid.export.repair.reconstruct import reconstruct
 from edgereid.export.weight_codes import WeightCodes
 
 GRAM_BYTES = 1 << 28  # of double precision, for the layers of one pass
+_MOST_INPUTS = 8192  # of a row: half a GiB, and the work grows with its cube
 _COLUMNS_PER_INPUT = 4  # so many samples for each weight of a row, else it fits noise
 
 
@@ -33,12 +34,12 @@ def learn_codes(
     threads: int,
 ) -> dict[str, WeightCodes]:
     """New integers on the scales of ``codes`` for every one of ``layers``; a convolution over other
-    than two dimensions (channel attention) keeps its own.
+    than two dimensions (channel attention) and a layer of very many inputs keep their own.
 
     ``quantised`` is the Q/DQ model of the float ``model`` with ``codes``; ``images`` (N, 3, H, W).
     """
     weights = Graph(model).weights
-    layers = [n for n in layers if n.node.op_type != "Conv" or weights[n.weight].ndim == 4]
+    layers = [layer for layer in layers if _suits(layer, weights[layer.weight])]
     found = dict(codes)
     current = copy.deepcopy(quantised)
     for group in _passes(layers, weights):
@@ -52,6 +53,11 @@ def learn_codes(
             found[layer.weight] = WeightCodes(layer.unrows(levels, shape), old.scale, old.axis)
         _store(current, {layer.weight: found[layer.weight] for layer in group})
     return found
+
+
+def _suits(layer: Layer, weight: NDArray[Any]) -> bool:
+    plane = layer.node.op_type != "Conv" or weight.ndim == 4
+    return plane and layer.rows(weight).shape[2] <= _MOST_INPUTS
 
 
 def _passes(layers: Sequence[Layer], weights: Mapping[str, Any]) -> Iterator[list[Layer]]:
@@ -83,7 +89,7 @@ def _grams(
     source = model.graph.input[0].name
     order = add_outputs(model, set(reads.values()), "the quantised model")
     session = open_session(model, threads)
-    sums: dict[str, NDArray[np.float64]] = {}
+    sums = {layer.weight: _Sum() for layer in layers}
     for i, image in enumerate(np.split(images, len(images))):
         values = dict(zip(order, session.run(order, {source: image}), strict=True))
         values[source] = image
@@ -92,10 +98,31 @@ def _grams(
             inputs = layer.rows(weights[layer.weight]).shape[2]
             count = max(64, -(-_COLUMNS_PER_INPUT * inputs // len(images)))
             rng = np.random.default_rng([i, j])
-            x = columns(layer, shape, values[reads[layer.weight]], count, rng)
-            gram = (x @ x.transpose(0, 2, 1)).astype(np.float64)
-            sums[layer.weight] = sums[layer.weight] + gram if layer.weight in sums else gram
-    return sums
+            sums[layer.weight].add(columns(layer, shape, values[reads[layer.weight]], count, rng))
+    return {name: found.gram() for name, found in sums.items()}
+
+
+class _Sum:
+    """The sum of x x^T over columns, added up when as many wait as x has numbers: what waits takes
+    half of the sum's memory, and few products are large ones."""
+
+    def __init__(self) -> None:
+        self._waiting: list[NDArray[np.float32]] = []
+        self._gram: NDArray[np.float64] | float = 0.0
+
+    def add(self, x: NDArray[np.float32]) -> None:
+        """``x`` is (groups, inputs, columns)."""
+        self._waiting.append(x)
+        if sum(one.shape[2] for one in self._waiting) >= x.shape[1]:
+            self.gram()
+
+    def gram(self) -> NDArray[np.float64]:
+        """The sum so far: (groups, inputs, inputs)."""
+        if self._waiting:
+            x = np.concatenate(self._waiting, axis=2)
+            self._gram = self._gram + x @ x.transpose(0, 2, 1)
+            self._waiting = []
+        return np.asarray(self._gram, np.float64)
 
 
 def _store(quantised: Any, codes: Mapping[str, WeightCodes]) -> None:

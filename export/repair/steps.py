@@ -63,9 +63,19 @@ def _bias(work: _Work, mended: Mended) -> Mended:
 #: Name -> whether it is wanted, and the step; biases last, for the weights that are stored.
 _STEPS: dict[str, tuple[Callable[[RepairOptions], bool], Callable[[_Work, Mended], Mended]]] = {
     "weight_scales": (lambda o: o.scales != "minmax", _weights),
-    "rounding": (lambda o: o.rounding == "learned", _rounding),
+    "rounding": (lambda o: o.rounding != "nearest", _rounding),
     "bias_correction": (lambda o: o.bias_correction, _bias),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """``mended``, and the error at the output (one minus the centred cosine) after each step;
+    ``undone``: what it was after a step that made it worse and was not insisted on."""
+
+    mended: Mended
+    errors: dict[str, float]
+    undone: dict[str, float]
 
 
 def mend(
@@ -75,9 +85,10 @@ def mend(
     images: NDArray[np.float32],
     options: RepairOptions,
     judge: Judge,
-) -> tuple[Mended, dict[str, Any]]:
+) -> Repaired:
     """The repairs of the float ``model`` (an onnx.ModelProto), and the error at the output after
-    each: name of the step -> one minus the centred cosine; "none" is before the first."""
+    each by name of the step; "none" is before the first."""
+    options = options.decided(table.trained)
     graph = Graph(model)
     axes = place(graph, policy).weights
     work = _Work(
@@ -91,9 +102,15 @@ def mend(
         judge.threads,
     )
     mended = Mended()
-    errors = {"none": judge.error(work.quantised(mended))}
+    error = judge.error(work.quantised(mended))
+    errors, undone = {"none": round(error, 8)}, {}
     for name, (wanted, step) in _STEPS.items():
-        if wanted(options):
-            mended = step(work, mended)
-            errors[name] = judge.error(work.quantised(mended))
-    return mended, {name: round(error, 8) for name, error in errors.items()}
+        if not wanted(options):
+            continue
+        tried = step(work, mended)
+        before, error = error, judge.error(work.quantised(tried))
+        if name == "rounding" and options.rounding == "auto" and error > before:
+            undone[name], error = round(error, 8), before
+        else:
+            mended, errors[name] = tried, round(error, 8)
+    return Repaired(mended, errors, undone)

@@ -28,6 +28,7 @@ from edgereid.errors import InputError, StorageError, UsageError  # noqa: E402
 from edgereid.export import int8, pipeline  # noqa: E402
 from edgereid.export.options import ExportOptions  # noqa: E402
 from edgereid.export.pipeline import export_bundle  # noqa: E402
+from edgereid.export.repair.options import RepairOptions  # noqa: E402
 from edgereid.images import load_batch  # noqa: E402
 from edgereid.models import registry  # noqa: E402
 from edgereid.models.dslnet import DSLNet  # noqa: E402
@@ -74,6 +75,7 @@ def options(work: Path) -> ExportOptions:
         calibration=work / "crops",
         images=16,
         threads=2,
+        repairs=RepairOptions(rounding="learned"),
         command=("edgereid", "export", "small-dslnet", "--int8"),
     )
 
@@ -95,6 +97,8 @@ def test_the_bundle_holds_the_float_network_the_table_and_an_engine_per_target(
         "weights.safetensors": ("weights", None, None),
         "model.onnx": ("float", "onnxruntime", "f32"),
         "calibration.json": ("calibration", None, None),
+        "mended-onnxruntime.npz": ("repairs", None, None),
+        "mended-openvino.npz": ("repairs", None, None),
         "engine.onnx": ("engine", "onnxruntime", "int8"),
         "engine.xml": ("engine", "openvino", "int8"),
         "engine.bin": ("data", None, None),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgereid.calibration.table import CalibrationTable
+from edgereid.calibration.table import TRAINED, CalibrationTable
 from edgereid.cpus import usable_cpus
 from edgereid.data.layouts import open_dataset
 from edgereid.errors import InputError, UsageError
@@ -203,5 +203,5 @@ def trained_table(
     entries = {}
     for name, grid in rounding.sources.items():
         ranges = {grid.scheme.name: grid.range()}
-        entries[name] = replace(table.entry(name), method=f"qat, {backend}", ranges=ranges)
+        entries[name] = replace(table.entry(name), method=f"{TRAINED}, {backend}", ranges=ranges)
     return CalibrationTable(entries, provenance)

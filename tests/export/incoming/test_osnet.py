@@ -156,6 +156,7 @@ def test_one_command_makes_a_whole_bundle_of_a_static_file_with_its_batch_norms(
     files = {f.name: f.role for f in bundle.manifest.files}
     assert files == {
         "model.onnx": "float", "calibration.json": "calibration", "engine.onnx": "engine",
+        "mended-onnxruntime.npz": "repairs",
     }  # fmt: skip
     assert bundle.manifest.preprocessing == Preprocessing(64, 32, mean=(0.5,) * 3, std=(0.5,) * 3)
     assert bundle.manifest.feature_size == 64

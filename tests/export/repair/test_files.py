@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def test_the_engine_is_built_with_the_repairs_beside_the_model(
         found.append(load_mended(directory, target))
         return Int8Engine("engine", (), {}, {"int8_share_of_macs": 1.0})
 
-    wanted = RepairOptions(scales="mse", bias_correction=True)
+    wanted = RepairOptions("mse", bias_correction=True, rounding="nearest")
     made = mending(build, wanted, paths)("openvino", tmp_path, table, crops, reference, 1)
     assert found[0].codes
     assert found[0].shifts
@@ -64,7 +64,33 @@ def test_the_engine_is_built_with_the_repairs_beside_the_model(
     assert made.report["repairs"]["images"] == 12
     steps = made.report["repairs"]["error_after"]
     assert list(steps) == ["none", "weight_scales", "bias_correction"]
-    assert mending(build, RepairOptions(equalize=True), paths) is build
+    nothing = RepairOptions(equalize=True, rounding="nearest")
+    assert mending(build, nothing, paths) is build
+
+
+@pytest.mark.parametrize("method", ["mse", "qat, torch"])
+def test_by_default_rounding_is_learned_unless_the_weights_were_trained_rounded(
+    method: str, small: Any, paths: list[Path], tmp_path: Path
+) -> None:
+    crops = load_batch(paths, PREPROCESSING)
+    table = calibrated(small, crops, tmp_path)
+    entries = {name: replace(entry, method=method) for name, entry in table.entries.items()}
+    table = CalibrationTable(entries, {"preprocessing": PREPROCESSING.to_json()})
+    (reference,) = evaluate(small, crops)
+
+    def build(target: str, directory: Path, *rest: Any) -> Int8Engine:
+        return Int8Engine("engine", (), {}, {})
+
+    made = mending(build, RepairOptions(), paths)("openvino", tmp_path, table, crops, reference, 1)
+    stored = load_mended(tmp_path, "openvino")
+    if method == "mse":
+        assert stored.codes
+        assert list(made.report["repairs"]["error_after"]) == ["none", "rounding"]
+        assert [f.role for f in made.files] == ["repairs"]
+    else:
+        assert not stored.codes
+        assert not list(tmp_path.glob("mended-*"))
+        assert made == build("openvino", tmp_path)
 
 
 def test_equalising_a_file_keeps_its_network_and_reports_each_targets_error(

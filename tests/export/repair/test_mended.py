@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from edgereid.errors import InputError, UsageError
 from edgereid.export.graph import Graph
 from edgereid.export.policy import OPENVINO
 from edgereid.export.qdq import quantize
+from edgereid.export.repair import steps
 from edgereid.export.repair.judge import Judge
 from edgereid.export.repair.mended import (
     Mended,
@@ -28,7 +30,7 @@ from edgereid.export.repair.mended import (
     save_mended,
 )
 from edgereid.export.repair.options import RepairOptions
-from edgereid.export.repair.steps import mend
+from edgereid.export.repair.steps import Repaired, mend
 from edgereid.export.weight_codes import WeightCodes
 from tests.export.repair.conftest import evaluate
 
@@ -153,21 +155,48 @@ def test_all_steps_together_bring_the_network_nearer_and_are_reported(
     (reference,) = evaluate(small, crops[30:])
     judge = Judge(crops[30:], reference, threads=1)
     options = RepairOptions(scales="mse", bias_correction=True, rounding="learned")
-    mended, errors = mend(small, table, OPENVINO, crops[:30], options, judge)
+    repaired = mend(small, table, OPENVINO, crops[:30], options, judge)
+    mended, errors = repaired.mended, repaired.errors
     assert list(errors) == ["none", "weight_scales", "rounding", "bias_correction"]
     assert errors["bias_correction"] < errors["none"]
     model, _ = mended.quantize(small, table, OPENVINO)
     assert judge.error(model) == pytest.approx(errors["bias_correction"], abs=1e-8)
     assert judge.error(small) == pytest.approx(0, abs=1e-6)
-    nothing, alone = mend(small, table, OPENVINO, crops[:30], RepairOptions(), judge)
-    assert (nothing, list(alone)) == (Mended(), ["none"])
+    nothing = mend(small, table, OPENVINO, crops[:30], RepairOptions(rounding="nearest"), judge)
+    assert nothing == Repaired(Mended(), {"none": errors["none"]}, {})
+
+
+@pytest.mark.parametrize("choice", ["auto", "learned"])
+def test_rounding_that_does_harm_is_undone_unless_it_was_insisted_on(
+    choice: str,
+    small: Any,
+    table: CalibrationTable,
+    crops: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (reference,) = evaluate(small, crops[30:])
+    judge = Judge(crops[30:], reference, threads=1)
+
+    def spoil(quantised: Any, model: Any, layers: Any, codes: Any, *rest: Any) -> Any:
+        return {n: replace(c, integers=np.roll(c.integers, 1)) for n, c in codes.items()}
+
+    monkeypatch.setattr(steps, "learn_codes", spoil)
+    repaired = mend(small, table, OPENVINO, crops[:30], RepairOptions(rounding=choice), judge)
+    if choice == "auto":
+        assert repaired.mended == Mended()
+        assert list(repaired.errors) == ["none"]
+        assert repaired.undone["rounding"] > repaired.errors["none"]
+    else:
+        assert repaired.mended.codes
+        assert repaired.errors["rounding"] > repaired.errors["none"]
+        assert not repaired.undone
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"scales": "max"}, "--weight-scales 'max': minmax, mse"),
-        ({"rounding": "up"}, "--rounding 'up': nearest, learned"),
+        ({"rounding": "up"}, "--rounding 'up': auto, learned, nearest"),
     ],
 )
 def test_unknown_repairs_are_refused(wrong: dict[str, str], message: str) -> None:

@@ -50,7 +50,8 @@ def test_a_network_with_odd_layers_is_repaired_by_all_steps(
     (reference,) = open_session(model, 1).run(None, {"images": crops[16:24]})
     judge = Judge(crops[16:24], reference, 1)
     options = RepairOptions(scales="mse", bias_correction=True, rounding="learned")
-    mended, errors = mend(model, table, OPENVINO, crops[:16], options, judge)
+    repaired = mend(model, table, OPENVINO, crops[:16], options, judge)
+    mended, errors = repaired.mended, repaired.errors
     assert errors["bias_correction"] < errors["none"]
     assert {"stem", "last", "gate"} <= mended.shifts.keys()
     assert "features" not in mended.shifts, "what it adds is computed: there is no bias to change"

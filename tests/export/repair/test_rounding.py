@@ -11,7 +11,6 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from edgereid.calibration.table import CalibrationTable  # noqa: E402
-from edgereid.errors import InputError  # noqa: E402
 from edgereid.export.graph import Graph  # noqa: E402
 from edgereid.export.policy import OPENVINO  # noqa: E402
 from edgereid.export.qdq import quantize  # noqa: E402
@@ -50,6 +49,11 @@ def single(kind: str, shape: tuple[int, ...], value: np.ndarray, **attributes: A
         ((6, 2, 3, 3), 6, {"group": 3, "pads": [1, 1, 1, 1], "strides": [2, 2]}),
         ((4, 1, 3, 3), 4, {"group": 4, "dilations": [2, 2], "pads": [2, 2, 2, 2]}),
         ((8, 1, 3, 3), 4, {"group": 4}),
+        ((6, 4, 3, 2), 4, {"auto_pad": "SAME_UPPER", "strides": [2, 1]}),
+        ((6, 4, 4, 4), 4, {"auto_pad": "SAME_LOWER", "strides": [3, 2]}),
+        ((6, 4, 3, 3), 4, {"auto_pad": "SAME_UPPER", "dilations": [2, 3]}),
+        ((6, 4, 1, 1), 4, {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+        ((6, 4, 3, 3), 4, {"auto_pad": "VALID"}),
     ],
 )
 def test_weights_times_columns_are_the_convolution(
@@ -82,11 +86,20 @@ def test_weights_times_columns_are_the_product(
     np.testing.assert_array_equal(layer.unrows(layer.rows(weight), shape), weight)
 
 
-def test_padding_by_the_runtime_is_refused() -> None:
-    value = np.zeros((1, 4, 8, 8), np.float32)
-    _, layer, _ = single("Conv", (4, 4, 3, 3), value, auto_pad="SAME_UPPER")
-    with pytest.raises(InputError, match="'n' pads by auto_pad SAME_UPPER"):
-        columns(layer, (4, 4, 3, 3), value, 10, np.random.default_rng(0))
+def test_a_layer_of_very_many_inputs_keeps_its_weights(
+    small: Any, table: CalibrationTable, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = Graph(small)
+    quantised, placement = quantize(small, table, OPENVINO)
+    layers = layers_of(graph, placement.weights)
+    codes = {n: minmax(graph.weights[n], axis) for n, axis in placement.weights.items()}
+    inputs = {n.weight: n.rows(graph.weights[n.weight]).shape[2] for n in layers}
+    monkeypatch.setattr(rounding, "_MOST_INPUTS", max(inputs.values()) - 1)
+    learnt = learn_codes(quantised, small, layers, codes, crops[:24], threads=1)
+    same = {n for n, code in learnt.items() if np.array_equal(code.integers, codes[n].integers)}
+    large = {n for n, count in inputs.items() if count == max(inputs.values())}
+    assert large <= same
+    assert len(same) < len(codes)
 
 
 def layer_error(model: Any, quantised: Any, layer: Layer, images: np.ndarray) -> float:
