@@ -28,7 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--rounding",
         default="auto",
         metavar="NAME",
-        help=f"of weights: {', '.join(ROUNDINGS)} (default: learned; nearest after edgereid qat)",
+        help=f"of weights: {', '.join(ROUNDINGS)}; auto is learned where that brings embeddings "
+        "nearer to float's, nearest after edgereid qat (default: %(default)s)",
     )
     add(
         "--bias-correction",
