@@ -3,7 +3,7 @@
 One column of weights is rounded after another, and what its rounding costs is made up for by the
 columns that are still free: Frantar et al., "GPTQ" (2022), after Hassibi's optimal brain surgeon.
 It is computed as what it equals, Babai's nearest plane in the lattice of X's Cholesky factor (Chen
-et al., "The Geometry of LLM Quantization", 2025), which needs no inverse: an eighth of the work.
+et al., "The Geometry of LLM Quantization", 2025), which needs no inverse.
 The objective is that of AdaRound (Nagel et al., "Up or Down? Adaptive Rounding for Post-Training
 Quantization", 2020), without its relaxation and its gradient descent. On DSLNet coordinate descent
 over single integers alone found a loss between nearest and this, and after this nothing.
