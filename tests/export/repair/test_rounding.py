@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from edgereid.export.repair import rounding  # noqa: E402
 from edgereid.export.repair.layers import Layer, layers_of  # noqa: E402
 from edgereid.export.repair.patches import columns  # noqa: E402
 from edgereid.export.repair.rounding import learn_codes  # noqa: E402
-from edgereid.export.weight_codes import minmax  # noqa: E402
+from edgereid.export.weight_codes import WeightCodes, minmax  # noqa: E402
 from tests.export.repair.conftest import evaluate  # noqa: E402
 
 
@@ -86,16 +87,31 @@ def test_weights_times_columns_are_the_product(
     np.testing.assert_array_equal(layer.unrows(layer.rows(weight), shape), weight)
 
 
-def test_a_layer_of_very_many_inputs_keeps_its_weights(
-    small: Any, table: CalibrationTable, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@dataclass(frozen=True)
+class Nearest:
+    """The small network with its weights rounded to nearest."""
+
+    weights: Any
+    quantised: Any
+    layers: list[Layer]
+    codes: dict[str, WeightCodes]
+
+
+@pytest.fixture
+def nearest(small: Any, table: CalibrationTable) -> Nearest:
     graph = Graph(small)
     quantised, placement = quantize(small, table, OPENVINO)
-    layers = layers_of(graph, placement.weights)
     codes = {n: minmax(graph.weights[n], axis) for n, axis in placement.weights.items()}
-    inputs = {n.weight: n.rows(graph.weights[n.weight]).shape[2] for n in layers}
+    return Nearest(graph.weights, quantised, layers_of(graph, placement.weights), codes)
+
+
+def test_a_layer_of_very_many_inputs_keeps_its_weights(
+    small: Any, nearest: Nearest, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers, codes = nearest.layers, nearest.codes
+    inputs = {n.weight: n.rows(nearest.weights[n.weight]).shape[2] for n in layers}
     monkeypatch.setattr(rounding, "_MOST_INPUTS", max(inputs.values()) - 1)
-    learnt = learn_codes(quantised, small, layers, codes, crops[:24], threads=1)
+    learnt = learn_codes(nearest.quantised, small, layers, codes, crops[:24], threads=1)
     same = {n for n, code in learnt.items() if np.array_equal(code.integers, codes[n].integers)}
     large = {n for n, count in inputs.items() if count == max(inputs.values())}
     assert large <= same
@@ -117,13 +133,14 @@ def layer_error(model: Any, quantised: Any, layer: Layer, images: np.ndarray) ->
 
 
 def test_every_layer_of_a_network_loses_less_at_its_output_also_in_many_passes(
-    small: Any, table: CalibrationTable, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    small: Any,
+    table: CalibrationTable,
+    nearest: Nearest,
+    crops: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    graph = Graph(small)
-    quantised, placement = quantize(small, table, OPENVINO)
-    layers = layers_of(graph, placement.weights)
-    assert {layer.weight for layer in layers} == placement.weights.keys()
-    codes = {n: minmax(graph.weights[n], axis) for n, axis in placement.weights.items()}
+    quantised, layers, codes = nearest.quantised, nearest.layers, nearest.codes
+    assert {layer.weight for layer in layers} == codes.keys()
     for budget in (1 << 28, 20_000):
         monkeypatch.setattr(rounding, "GRAM_BYTES", budget)
         learnt = learn_codes(quantised, small, layers, codes, crops[:24], threads=1)
@@ -133,7 +150,7 @@ def test_every_layer_of_a_network_loses_less_at_its_output_also_in_many_passes(
             [
                 [layer_error(small, m, layer, crops[34:]) for m in (quantised, mended)]
                 for layer in layers
-                if graph.weights[layer.weight].ndim == 4
+                if nearest.weights[layer.weight].ndim == 4
             ]
         )
         assert (errors[:, 1] < 1.1 * errors[:, 0]).mean() > 0.8
