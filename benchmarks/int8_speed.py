@@ -30,7 +30,7 @@ from edgereid.calibration.thresholds import Decision
 from edgereid.engines.base import Engine, EngineOptions
 from edgereid.engines.open import open_engine
 from edgereid.export.graph import Graph
-from edgereid.export.openvino_ir import write_ir
+from edgereid.export.int8 import write_quantized
 from edgereid.export.placement import all_ranges, schemes_needed, tensors_seen
 from edgereid.export.policy import ONNXRUNTIME, OPENVINO, TENSORRT, PlacementPolicy
 from edgereid.export.qdq import quantize
@@ -44,10 +44,17 @@ VARIANTS: dict[str, tuple[str, PlacementPolicy]] = {
     "  depthwise in float": ("openvino", replace(OPENVINO, depthwise=False)),
     "  shortcuts in float": ("openvino", replace(OPENVINO, residual_of=())),
     "  pools in float": ("openvino", replace(OPENVINO, pools=())),
+    "  large gates in float": ("openvino", replace(OPENVINO, gates=None)),
+    "  large heads in 8 bits": ("openvino", replace(OPENVINO, heads=OPENVINO.gates)),
     "  outputs in float": ("openvino", replace(OPENVINO, outputs_of=())),
     "  all outputs in 8 bits": ("openvino", replace(OPENVINO, outputs_before=())),
     "onnxruntime INT8, its policy": ("onnxruntime", ONNXRUNTIME),
     "  as for openvino": ("onnxruntime", OPENVINO),
+    "  gates in float": ("onnxruntime", replace(ONNXRUNTIME, gates=None)),
+    "  gates and heads in float": (
+        "onnxruntime",
+        replace(ONNXRUNTIME, gates=None, heads=None),
+    ),
     "  signed symmetric, as for tensorrt": ("onnxruntime", replace(TENSORRT, depthwise=True)),
 }
 BATCHES = (1, 16)
@@ -89,13 +96,11 @@ def build(bundle: Path, crops: NDArray[np.float32], folder: Path) -> dict[str, R
     }
     table = calibrated(model, crops)
     for i, (name, (runtime, policy)) in enumerate(VARIANTS.items()):
-        path = folder / f"{i}.onnx"
-        onnx.save(quantize(onnx.load(str(model)), table, policy)[0], str(path))
-        size = path.stat().st_size
-        if runtime == "openvino":
-            write_ir(path, path.with_suffix(".xml"))
-            path = path.with_suffix(".xml")
-            size = path.stat().st_size + path.with_suffix(".bin").stat().st_size
+        target = folder / str(i)
+        target.mkdir()
+        quantized, _ = quantize(onnx.load(str(model)), table, policy)
+        path, files = write_quantized(runtime, target, quantized)
+        size = sum(file.bytes for file in files)
         rows[name] = row(path, size, EngineOptions(threads=2), runtime)
     return rows
 

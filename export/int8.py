@@ -28,6 +28,7 @@ from edgereid.export.options import RUNTIME_OF
 from edgereid.export.origin import MODEL_FILE
 from edgereid.export.placement import all_ranges, schemes_needed, tensors_seen
 from edgereid.export.policy import POLICIES, PlacementPolicy
+from edgereid.export.qgemm import with_integer_gemms
 from edgereid.export.repair.mended import quantize_stored
 from edgereid.files import write_bytes
 from edgereid.progress import note
@@ -162,6 +163,8 @@ def check_engine(
 def write_quantized(target: str, directory: Path, model: Any, arithmetic: str = "f32") -> Written:
     """Write a Q/DQ onnx.ModelProto as ``target`` takes it; its float layers run in ``arithmetic``
     unless who opens it says otherwise."""
+    if RUNTIME_OF[target] == "onnxruntime":
+        model = with_integer_gemms(model)
     return _WRITERS[RUNTIME_OF[target]](directory, _stating(model, arithmetic), "int8")
 
 

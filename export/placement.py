@@ -12,6 +12,7 @@ from edgereid.calibration.scheme import Scheme
 from edgereid.export.graph import Graph, attribute
 from edgereid.export.moves import MOVES, shared_grids, with_shared
 from edgereid.export.policy import PlacementPolicy
+from edgereid.export.products import is_product, large_layers
 
 _ARITHMETIC = ("Conv", "Gemm", "MatMul")
 _RECTIFIERS = ("Relu", "Clip")
@@ -37,9 +38,10 @@ def place(graph: Graph, policy: PlacementPolicy, keep: Collection[str] = ()) -> 
 
     What is quantised with some ``keep`` is quantised with less of it, on the same ranges: one
     calibration table serves every choice. Tensors come in the order of the graph."""
-    chosen, weights, stored, reasons = _choose(graph, policy, keep)
+    large = large_layers(graph, policy.gates, policy.heads)
+    chosen, weights, stored, reasons = _choose(graph, policy, large, keep)
     # Which tensors share a range is decided as if nothing were kept: a table knows no other.
-    whole = _choose(graph, policy, ())[0] if keep else chosen
+    whole = _choose(graph, policy, large, ())[0] if keep else chosen
     pooled = _pooled_grids(graph, policy, whole)
     joined = shared_grids(graph, policy.moves, whole, pooled)
     grids = [g for g in joined if not chosen.isdisjoint((*g.entries, *g.carried))]
@@ -50,13 +52,13 @@ def place(graph: Graph, policy: PlacementPolicy, keep: Collection[str] = ()) -> 
     sources = {name: pooled.get(name, name) for name in order if name in rounded}
     activations = {name: ranges.get(source, source) for name, source in sources.items()}
     shared = {grid.name: grid.entries for grid in grids if len(grid.entries) > 1}
-    precision = _precision(graph, rounded | carried.keys(), stored)
+    precision = _precision(graph, rounded | carried.keys(), stored, _products(graph, large))
     share = _int8_share(graph, precision)
     return Placement(activations, carried, shared, weights, stored, precision, reasons, share)
 
 
 def _choose(
-    graph: Graph, policy: PlacementPolicy, keep: Collection[str]
+    graph: Graph, policy: PlacementPolicy, large: Collection[str], keep: Collection[str]
 ) -> tuple[set[str], dict[str, int], set[str], dict[str, str]]:
     """The tensors to round, before what shares their grids; then ``Placement``'s ``weights``,
     ``stored`` and ``reasons``."""
@@ -64,10 +66,12 @@ def _choose(
     chosen: set[str] = set()
     weights: dict[str, int] = {}
     stored: set[str] = set()
+    products = _products(graph, large)
     for node in graph.nodes:
         if node.op_type not in _ARITHMETIC:
             continue
-        why = KEPT if node.name in keep else _excluded(node, graph, policy)
+        excluded = "" if node.name in products else _excluded(node, graph, policy, large)
+        why = KEPT if node.name in keep else excluded
         if why:
             reasons[node.name] = why
         else:
@@ -77,9 +81,9 @@ def _choose(
             axis = _output_axis(node)
             if weights.setdefault(node.input[1], axis) == axis:
                 stored.add(node.name)
-    _add_residuals(graph, policy, chosen, keep)
+    _add_residuals(graph, policy, chosen, {*products, *keep})
     _add_pools(graph, policy, chosen)
-    _add_outputs(graph, policy, chosen, stored)
+    _add_outputs(graph, policy, chosen, stored - products)
     return chosen, weights, stored, reasons
 
 
@@ -118,13 +122,20 @@ def _output_axis(node: Any) -> int:
     return 0 if node.op_type == "Conv" or attribute(node, "transB", 0) else 1
 
 
-def _excluded(node: Any, graph: Graph, policy: PlacementPolicy) -> str:
-    """Why a layer with weights stays float, or an empty string."""
+def _products(graph: Graph, large: Collection[str]) -> set[str]:
+    """The nodes in ``large`` that are plain products: these multiply in 8 bits and give floats."""
+    found = (node for node in graph.nodes if node.name in large)
+    return {n.name for n in found if is_product(n, graph.weights[n.input[1]], graph)}
+
+
+def _excluded(node: Any, graph: Graph, policy: PlacementPolicy, large: Collection[str]) -> str:
+    """Why a layer with weights stays float, or an empty string; ``large`` ones on 1x1 maps do not
+    for that."""
     if not _is_weight(node, graph):
         return "its weights are no constant"
     if node.op_type not in policy.inputs_of:
         return f"{node.op_type} stays float on {policy.target}"
-    if graph.shapes.get(node.input[0], ())[2:] == (1, 1):
+    if graph.shapes.get(node.input[0], ())[2:] == (1, 1) and node.name not in large:
         return "it works on a 1x1 map: its arithmetic is nothing and its errors reach every pixel"
     groups = attribute(node, "group", 1)
     out, per_group = graph.weights[node.input[1]].shape[:2]
@@ -206,13 +217,15 @@ def _quantised(node: Any, chosen: Any, stored: Collection[str], graph: Graph) ->
     return all(name in chosen for name in node.input if name not in graph.weights)
 
 
-def _precision(graph: Graph, on_grids: Collection[str], stored: Collection[str]) -> dict[str, str]:
+def _precision(
+    graph: Graph, on_grids: Collection[str], stored: Collection[str], products: Collection[str]
+) -> dict[str, str]:
     """The precision asked for, by node, where the tensors ``on_grids`` are 8-bit codes; rectifiers
-    go with the layer before them."""
+    go with the layer before them, unless it is one of ``products``, which give floats."""
     found: dict[str, str] = {}
     for node in graph.nodes:
         data = list(node.input[: 2 if node.op_type == "Add" else 1])
-        fused = [n in on_grids or _is_int8(graph.producer.get(n), found) for n in data]
+        fused = [n in on_grids or _fuses(graph.producer.get(n), found, products) for n in data]
         if node.op_type in _ARITHMETIC:
             int8 = _quantised(node, on_grids, stored, graph)
             found[node.name] = "int8" if int8 else "int8 weights" if node.name in stored else "f32"
@@ -224,10 +237,10 @@ def _precision(graph: Graph, on_grids: Collection[str], stored: Collection[str])
     return found
 
 
-def _is_int8(node: Any, found: Mapping[str, str]) -> bool:
+def _fuses(node: Any, found: Mapping[str, str], products: Collection[str]) -> bool:
     """Whether a tensor comes straight from 8-bit arithmetic, so that the next step fuses."""
-    fuses = node is not None and node.op_type in ("Conv", "Add", *_RECTIFIERS)
-    return fuses and found.get(node.name) == "int8"
+    fusing = node is not None and node.op_type in ("Conv", "Add", *_RECTIFIERS)
+    return fusing and node.name not in products and found.get(node.name) == "int8"
 
 
 def _int8_share(graph: Graph, precision: Mapping[str, str]) -> float:

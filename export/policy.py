@@ -16,13 +16,17 @@ from edgereid.export.moves import MOVES
 _POOLINGS = ("MaxPool", "AveragePool", "ReduceMax", "ReduceMean", "GlobalMaxPool",
              "GlobalAveragePool")  # fmt: skip
 
+#: So many weights that to bring them to float takes longer than to round what they multiply.
+_LARGE = 1 << 14
+
 
 @dataclass(frozen=True, slots=True)
 class PlacementPolicy:
     """The rules of one target; ``reasons`` says why, in words, by the rule's name.
 
     Common to all: weights are signed, symmetric, per output channel; biases stay float; layers on
-    1x1 maps (attention gates, the embedding head) compute in float, as they cost nothing.
+    1x1 maps (attention gates, the embedding head) compute in float, as they cost nothing, but for
+    large ones where ``gates`` and ``heads`` say so.
     """
 
     target: str
@@ -30,6 +34,8 @@ class PlacementPolicy:
     signed: Scheme  # grid of the others
     inputs_of: tuple[str, ...]  # operators whose inputs and weights are quantised
     weight_only: tuple[str, ...]  # operators that, left in float, still store INT8 weights
+    gates: int | None  # gates with at least so many weights multiply in 8 bits; None: none
+    heads: int | None  # and so do layers of the embedding head
     residual_of: tuple[str, ...]  # sums of a convolution's output whose other input is quantised
     both_addends: bool  # whether the convolution's own output is quantised there, too
     pools: tuple[str, ...]  # poolings quantised on both sides when what follows them is
@@ -47,6 +53,8 @@ OPENVINO = PlacementPolicy(
     signed=INT8,
     inputs_of=("Conv",),
     weight_only=("Gemm", "Conv"),
+    gates=_LARGE,
+    heads=None,
     residual_of=("Add",),
     both_addends=True,
     pools=("MaxPool", "AveragePool"),
@@ -58,7 +66,9 @@ OPENVINO = PlacementPolicy(
     reasons={
         "nonnegative": "twice the levels after ReLU, and x86 multiplies u8 by s8",
         "signed": "a zero point takes up to 4 % more time and brought no accuracy on five networks",
-        "weight_only": "the head is a seventh of the file; its arithmetic is nothing",
+        "weight_only": "the head is a seventh of the file",
+        "gates": "ResNeSt is 6 % faster: its largest have half a million weights",
+        "heads": "rounding their inputs takes longer: SA-MBN is 2 % slower",
         "residual_of": "a sum of 8-bit tensors runs inside the convolution before it",
         "both_addends": "else a sum whose other input has more readers is a step of its own",
         "outputs_of": "poolings and split attention then read a quarter of the bytes: MGN 9 %, "
@@ -76,6 +86,8 @@ ONNXRUNTIME = PlacementPolicy(
     signed=UINT8_AFFINE,
     inputs_of=("Conv",),
     weight_only=("Gemm", "Conv"),
+    gates=_LARGE,
+    heads=_LARGE,
     residual_of=("Add",),
     both_addends=False,
     pools=("MaxPool", "AveragePool"),
@@ -87,7 +99,9 @@ ONNXRUNTIME = PlacementPolicy(
     reasons={
         "nonnegative": "u8 activations by s8 weights is the fast kernel on x86",
         "signed": "a fused operator needs one type on both sides, so signed tensors are u8 as well",
-        "weight_only": "the head is a seventh of the file; its arithmetic is nothing",
+        "weight_only": "the file shrinks; the arithmetic of small gates is nothing",
+        "gates": "a float layer dequantizes its weights at every run: ResNeSt is 11 % faster so",
+        "heads": "as gates: MGN is 10 % faster",
         "outputs_of": "an operator runs in 8 bits only between DequantizeLinear and QuantizeLinear",
         "depthwise": "a float depthwise layer would break the chain of 8-bit operators",
     },
@@ -99,6 +113,8 @@ ONNXRUNTIME_ARM = PlacementPolicy(
     signed=INT8,
     inputs_of=("Conv",),
     weight_only=("Gemm", "Conv"),
+    gates=_LARGE,
+    heads=_LARGE,
     residual_of=("Add",),
     both_addends=False,
     pools=("MaxPool", "AveragePool"),
@@ -111,7 +127,9 @@ ONNXRUNTIME_ARM = PlacementPolicy(
         "nonnegative": "one type throughout, as a fused operator needs it; see signed",
         "signed": "SDOT multiplies s8 by s8, and the packed symmetric product takes s8 only "
         "(onnxruntime pull requests 9772 and 9902); nothing saturates on Arm",
-        "weight_only": "the head is a seventh of the file; its arithmetic is nothing",
+        "weight_only": "the file shrinks; the arithmetic of small gates is nothing",
+        "gates": "a float layer dequantizes its weights at every run",
+        "heads": "as gates",
         "outputs_of": "an operator runs in 8 bits only between DequantizeLinear and QuantizeLinear",
         "depthwise": "there is a kernel for it (onnxruntime pull request 9655)",
     },
@@ -123,6 +141,8 @@ TENSORRT = PlacementPolicy(
     signed=INT8,
     inputs_of=("Conv",),
     weight_only=(),
+    gates=None,
+    heads=None,
     residual_of=("Add",),
     both_addends=False,
     pools=("AveragePool",),

@@ -74,14 +74,16 @@ def _least_scales(
     """
     found: dict[str, NDArray[np.float64]] = {}
     for node in graph.nodes:
-        if node.op_type != "Conv" or node.name not in placement.stored:
+        if node.op_type not in ("Conv", "Gemm") or node.name not in placement.stored:
             continue
         if node.input[0] not in scales:
             continue
         weight, given = node.input[1], float(scales[node.input[0]])
-        least = np.full(len(graph.weights[weight]), MIN_SCALE / given)
+        channels = graph.weights[weight].shape[placement.weights[weight]]
+        least = np.full(channels, MIN_SCALE / given)
         bias = graph.weights.get(node.input[2]) if len(node.input) > 2 else None
         if bias is not None:
+            bias = np.broadcast_to(bias.reshape(-1), channels)
             least = np.maximum(least, np.abs(bias.astype(np.float64)) / (given * _MOST_BIAS))
         found[weight] = np.maximum(least, found.get(weight, least))
     return found

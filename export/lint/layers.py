@@ -8,7 +8,15 @@ from typing import Any
 from edgereid.export.graph import attribute
 from edgereid.export.lint.finding import Violation
 from edgereid.export.lint.targets import Target
-from edgereid.export.lint.view import QUANTIZE, RECTIFIERS, Layer, Quantizer, View, label
+from edgereid.export.lint.view import (
+    DEQUANTIZE,
+    QUANTIZE,
+    RECTIFIERS,
+    Layer,
+    Quantizer,
+    View,
+    label,
+)
 
 
 def one_sided(view: View, target: Target) -> Iterator[Violation]:
@@ -143,11 +151,21 @@ def _quantized_nodes(view: View) -> Iterator[tuple[Any, Quantizer]]:
 
 
 def float_output(view: View, target: Target) -> Iterator[Violation]:
-    """What reads 8 bits writes 8 bits."""
+    """What reads 8 bits writes 8 bits, but for products that have an operator with a float result
+    (QGemm, MatMulIntegerToFloat)."""
     for node, _ in _quantized_nodes(view):
         out, quantizers = _written(view, node)
-        if not quantizers and out not in view.outputs:
+        if not quantizers and out not in view.outputs and not _gives_float(view, node):
             yield Violation(label(node), out, "8-bit inputs, float output: it runs in float")
+
+
+def _gives_float(view: View, node: Any) -> bool:
+    """Whether a product in 8 bits keeps its float result: a float bias makes it a float Gemm."""
+    if node.op_type == "Gemm":
+        biases = [view.producer(name) for name in node.input[2:] if name]
+        return all(b is not None and b.op_type == DEQUANTIZE for b in biases)
+    readers = view.readers.get(node.output[0], [])
+    return node.op_type == "MatMul" and not any(reader.op_type == "Add" for reader, _ in readers)
 
 
 def one_type(view: View, target: Target) -> Iterator[Violation]:

@@ -166,8 +166,8 @@ QUANTIZER_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "float-output", "output of an 8-bit operator", "quantized, too",
-        "put a pair behind it (behind its ReLU)",
-        "ONNX Runtime runs an operator in 8 bits only between DQ and Q", "docs/quantization.md",
+        "put a pair behind it (behind its ReLU); for a Gemm an int32 bias is enough",
+        "ONNX Runtime runs other operators in 8 bits only between DQ and Q", "docs/quantization.md",
         onnxruntime(WARNING), layers.float_output,
     ),
     Rule(

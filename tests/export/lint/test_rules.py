@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,18 @@ def chained(new: Any, out_dtype: Any, last: bool = True) -> Any:
     s = new()
     y = s.op("Relu", s.conv(s.pair("images", dtype=np.uint8)))
     return s.model(s.op("Sigmoid", s.pair(y, dtype=out_dtype) if last else y))
+
+
+def product(new: Any, dtype: Any, kind: str = "Gemm", added: bool = False) -> Any:
+    """u8 -> Gemm with a bias of this type, or MatMul, and a sum behind it if wanted -> Sigmoid."""
+    s = new(shape=("batch", 8))
+    b = s.const(np.ones(8, dtype))
+    if dtype != np.float32:
+        scale = s.const(np.full(8, 0.1, np.float32))
+        b = s.op("DequantizeLinear", b, scale, s.const(np.zeros(8, dtype)), axis=0)
+    factors = [s.pair("images", dtype=np.uint8), s.weight(s.levels(8, 8), axis=1)]
+    y = s.op(kind, *factors, b) if kind == "Gemm" else s.op(kind, *factors)
+    return s.model(s.op("Sigmoid", s.op("Add", y, b) if added else y))
 
 
 def unsigned(new: Any, top: int) -> Any:
@@ -284,6 +297,10 @@ CASES = [
     Case("concat-scales", "scales 0.05, 0.1", lambda n: concat(n, 0.1), lambda n: concat(n, 0.05)),
     Case("float-output", "float output", lambda n: chained(n, np.uint8, last=False),
          lambda n: chained(n, np.uint8), "onnxruntime"),
+    Case("float-output", "float output", lambda n: product(n, np.float32),
+         lambda n: product(n, np.int32), "onnxruntime"),
+    Case("float-output", "float output", lambda n: product(n, np.float32, "MatMul", added=True),
+         lambda n: product(n, np.float32, "MatMul"), "onnxruntime"),
     Case("one-type", "uint8 in, int8 out", lambda n: chained(n, np.int8),
          lambda n: chained(n, np.uint8), "onnxruntime"),
     Case("x86-saturation", "1 layers", lambda n: unsigned(n, 127), lambda n: unsigned(n, 64),
@@ -356,6 +373,27 @@ def test_a_rule_finds_what_breaks_it_and_leaves_the_mended_graph_alone(
 
 def test_every_rule_has_a_case() -> None:
     assert {c.rule for c in CASES} == {r.id for r in RULES}
+
+
+@pytest.mark.parametrize("clean", [False, True], ids=["found", "clean"])
+def test_onnxruntime_computes_in_8_bits_what_has_no_float_output_finding(
+    clean: bool, sketch: Any, tmp_path: Path
+) -> None:
+    import onnx
+
+    ort = pytest.importorskip("onnxruntime")
+    cases = [c for c in CASES if c.rule == "float-output"]
+    assert len(cases) == 3
+    for case in cases:
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # it warns that the file is for this machine
+        options.optimized_model_filepath = str(tmp_path / "ran.onnx")
+        model = (case.good if clean else case.bad)(sketch)
+        model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+        ort.InferenceSession(model.SerializeToString(), options)
+        ran = {node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node}
+        assert bool(ran & {"QLinearConv", "QGemm", "MatMulIntegerToFloat"}) == clean
+        assert bool(ran & {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul"}) != clean
 
 
 def test_the_graph_that_cases_are_made_of_is_clean_for_tensorrt(sketch: Any) -> None:
