@@ -13,7 +13,10 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from edgereid.engines.base import EngineOptions  # noqa: E402
+from edgereid.engines.open import open_engine  # noqa: E402
 from edgereid.export.graph import Graph  # noqa: E402
+from edgereid.export.int8 import write_quantized  # noqa: E402
 from edgereid.export.placement import KEPT, place  # noqa: E402
 from edgereid.export.policy import ONNXRUNTIME, ONNXRUNTIME_ARM, OPENVINO, TENSORRT  # noqa: E402
 from edgereid.export.products import large_layers  # noqa: E402
@@ -86,9 +89,22 @@ def gate() -> Any:
     return b.model()
 
 
+def linear_gate() -> Any:
+    b = Builder()
+    x = _pooled(b, flat=True)
+    weight = b.constant("logits.weight", b.rng.normal(size=(8, 8)).astype(np.float32) / 3)
+    bias = b.constant("logits.bias", b.rng.normal(size=8).astype(np.float32))
+    gates = b.op("Sigmoid", "gate", b.op("Gemm", "logits", x, weight, bias, transB=1))
+    tall = b.op("Unsqueeze", "tall", gates, b.constant("axes", np.array([2, 3])))
+    gated = b.op("Mul", "gated", "stem.relu", tall)
+    mean = b.op("ReduceMean", "mean", b.conv("last", gated, 8, 6), axes=[2, 3], keepdims=0)
+    b.op("Identity", "features", mean)
+    return b.model()
+
+
 NETWORKS: dict[Callable[[], Any], int] = {  # and how many products they have
     convolution: 1, without_bias: 1, one_weight_for_two: 2, two_layers: 2, linear: 1,
-    linear_by_columns: 1, gate: 1,
+    linear_by_columns: 1, gate: 1, linear_gate: 1,
 }  # fmt: skip
 
 
@@ -128,7 +144,9 @@ def test_the_runtime_computes_each_product_in_8_bits_with_a_float_result(
     # What it replaces, one rounding of the bias apart, which is in no relation to a quantum.
     want = reference(quantized, _images())
     got = session.run(None, {"images": _images()})[0]
-    tolerance = 2e-4 if make is not gate else 0.02  # a gate's output is rounded once more
+    tolerance = (
+        2e-4 if make not in (gate, linear_gate) else 0.02
+    )  # a gate's output is rounded once more
     np.testing.assert_allclose(got, want, rtol=0, atol=tolerance)
     assert np.abs(want - reference(model, _images())).max() > 5e-4, "nothing was rounded at all"
     for i in range(3):  # nothing depends on the batch
@@ -156,7 +174,7 @@ def test_the_rewritten_model_means_the_same(make: Callable[[], Any]) -> None:
     rewritten = with_integer_gemms(quantized)
     assert quantized.SerializeToString() == before
     want, got = reference(quantized, _images()), reference(rewritten, _images())
-    tolerance = 2e-4 if make is not gate else 0.02
+    tolerance = 2e-4 if make not in (gate, linear_gate) else 0.02
     np.testing.assert_allclose(got, want, rtol=0, atol=tolerance)
     layers = {n.name for n in model.graph.node if n.op_type in ("Conv", "Gemm")}
     assert layers <= {n.name for n in rewritten.graph.node}  # found under their own names
@@ -283,6 +301,33 @@ def test_a_large_gate_in_groups_is_rounded_on_both_sides_in_onnxruntime() -> Non
     p = place(Graph(_grouped()), EVERY)
     assert p.precision["head"] == "int8"
     assert {"pooled.relu", "head"} <= p.activations.keys()
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"), [("onnxruntime", "Gemm"), ("onnxruntime-arm", "Gemm"), ("tensorrt", "Conv")]
+)
+def test_the_files_of_onnxruntime_alone_are_rewritten(
+    target: str, kind: str, tmp_path: Path
+) -> None:
+    model = convolution()
+    quantized, _ = quantize(model, table_of(model), EVERY)
+    path, _ = write_quantized(target, tmp_path, quantized)
+    (head,) = (node for node in onnx.load(str(path)).graph.node if node.name == "head")
+    assert head.op_type == kind
+
+
+@pytest.mark.parametrize("make", [gate, linear_gate])
+def test_openvino_gives_what_the_reference_evaluator_gives(
+    make: Callable[[], Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    model = make()
+    quantized, placement = quantize(model, table_of(model), replace(OPENVINO, gates=1))
+    assert placement.precision["logits"] == "int8"
+    path, _ = write_quantized("openvino", tmp_path, quantized)
+    with open_engine(path, EngineOptions(threads=1, precision="f32")) as engine:
+        got = engine.run(_images())
+    np.testing.assert_allclose(got, reference(quantized, _images()), rtol=0, atol=QUANTUM * 1.0001)
 
 
 def test_openvino_has_large_gates_in_8_bits_and_no_head() -> None:
