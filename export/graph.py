@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from edgereid.errors import InputError
 
+#: The operators that multiply by weights, or two activations.
+ARITHMETIC = ("Conv", "Gemm", "MatMul")
+
 
 @dataclass(frozen=True)
 class Graph:

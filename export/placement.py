@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from edgereid.calibration.histogram import Histogram
 from edgereid.calibration.scheme import Scheme
-from edgereid.export.graph import Graph, attribute
+from edgereid.export.graph import ARITHMETIC, Graph, attribute
+from edgereid.export.macs import int8_share
 from edgereid.export.moves import MOVES, shared_grids, with_shared
 from edgereid.export.policy import PlacementPolicy
-from edgereid.export.products import is_product, large_layers
+from edgereid.export.products import large_layers, plain_products
 
-_ARITHMETIC = ("Conv", "Gemm", "MatMul")
 _RECTIFIERS = ("Relu", "Clip")
 KEPT = "kept in float by choice"
 
@@ -52,8 +51,8 @@ def place(graph: Graph, policy: PlacementPolicy, keep: Collection[str] = ()) -> 
     sources = {name: pooled.get(name, name) for name in order if name in rounded}
     activations = {name: ranges.get(source, source) for name, source in sources.items()}
     shared = {grid.name: grid.entries for grid in grids if len(grid.entries) > 1}
-    precision = _precision(graph, rounded | carried.keys(), stored, _products(graph, large))
-    share = _int8_share(graph, precision)
+    precision = _precision(graph, rounded | carried.keys(), stored, plain_products(graph, large))
+    share = int8_share(graph, precision)
     return Placement(activations, carried, shared, weights, stored, precision, reasons, share)
 
 
@@ -66,9 +65,9 @@ def _choose(
     chosen: set[str] = set()
     weights: dict[str, int] = {}
     stored: set[str] = set()
-    products = _products(graph, large)
+    products = plain_products(graph, large)
     for node in graph.nodes:
-        if node.op_type not in _ARITHMETIC:
+        if node.op_type not in ARITHMETIC:
             continue
         excluded = "" if node.name in products else _excluded(node, graph, policy, large)
         why = KEPT if node.name in keep else excluded
@@ -120,12 +119,6 @@ def _is_weight(node: Any, graph: Graph) -> bool:
 def _output_axis(node: Any) -> int:
     """The axis of the output channels of a layer's weights."""
     return 0 if node.op_type == "Conv" or attribute(node, "transB", 0) else 1
-
-
-def _products(graph: Graph, large: Collection[str]) -> set[str]:
-    """The nodes in ``large`` that are plain products: these multiply in 8 bits and give floats."""
-    found = (node for node in graph.nodes if node.name in large)
-    return {n.name for n in found if is_product(n, graph.weights[n.input[1]], graph)}
 
 
 def _excluded(node: Any, graph: Graph, policy: PlacementPolicy, large: Collection[str]) -> str:
@@ -207,12 +200,12 @@ def _moved_to_layer(node: Any, graph: Graph) -> bool:
     if node.op_type not in MOVES:
         return False
     readers = [r for tensor in node.output for r in graph.consumers.get(tensor, ())]
-    return any(r.op_type in _ARITHMETIC or _moved_to_layer(r, graph) for r in readers)
+    return any(r.op_type in ARITHMETIC or _moved_to_layer(r, graph) for r in readers)
 
 
 def _quantised(node: Any, chosen: Any, stored: Collection[str], graph: Graph) -> bool:
     """Whether a node reads quantised data only (a bias does not count)."""
-    if node.op_type in _ARITHMETIC:
+    if node.op_type in ARITHMETIC:
         return node.input[0] in chosen and (node.name in stored or node.input[1] in chosen)
     return all(name in chosen for name in node.input if name not in graph.weights)
 
@@ -226,7 +219,7 @@ def _precision(
     for node in graph.nodes:
         data = list(node.input[: 2 if node.op_type == "Add" else 1])
         fused = [n in on_grids or _fuses(graph.producer.get(n), found, products) for n in data]
-        if node.op_type in _ARITHMETIC:
+        if node.op_type in ARITHMETIC:
             int8 = _quantised(node, on_grids, stored, graph)
             found[node.name] = "int8" if int8 else "int8 weights" if node.name in stored else "f32"
         elif node.op_type in ("Add", "MaxPool", "AveragePool", *_RECTIFIERS):
@@ -241,24 +234,3 @@ def _fuses(node: Any, found: Mapping[str, str], products: Collection[str]) -> bo
     """Whether a tensor comes straight from 8-bit arithmetic, so that the next step fuses."""
     fusing = node is not None and node.op_type in ("Conv", "Add", *_RECTIFIERS)
     return fusing and node.name not in products and found.get(node.name) == "int8"
-
-
-def _int8_share(graph: Graph, precision: Mapping[str, str]) -> float:
-    total = int8 = 0
-    for node in graph.nodes:
-        if node.op_type in _ARITHMETIC:
-            macs = _macs(node, graph)
-            total += macs
-            int8 += macs if precision[node.name] == "int8" else 0
-    return int8 / total if total else 0.0
-
-
-def _macs(node: Any, graph: Graph) -> int:
-    """The multiply-adds of one image; 0 where shapes are not known."""
-    shape = graph.shapes.get(node.output[0], ())
-    if node.op_type == "MatMul":
-        inner = (graph.shapes.get(node.input[0]) or (0,))[-1] or 0
-        return math.prod(size or 1 for size in shape[1:]) * inner
-    if node.input[1] not in graph.weights:
-        return 0
-    return math.prod(size or 1 for size in shape[2:]) * int(graph.weights[node.input[1]].size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from numpy.typing import NDArray
@@ -29,6 +30,12 @@ def large_layers(graph: Graph, gates: int | None, heads: int | None) -> frozense
         if _is_vector(node.input[0], graph):
             found.add(node.name)
     return frozenset(found)
+
+
+def plain_products(graph: Graph, names: Collection[str]) -> set[str]:
+    """The nodes among ``names`` that are plain products: in 8 bits they give floats."""
+    found = (node for node in graph.nodes if node.name in names)
+    return {n.name for n in found if is_product(n, graph.weights[n.input[1]], graph)}
 
 
 def is_product(node: Any, weight: NDArray[Any], graph: Graph) -> bool:
