@@ -14,14 +14,14 @@ def int8_share(graph: Graph, precision: Mapping[str, str]) -> float:
     total = int8 = 0
     for node in graph.nodes:
         if node.op_type in ARITHMETIC:
-            macs = _macs(node, graph)
-            total += macs
-            int8 += macs if precision[node.name] == "int8" else 0
+            found = macs(node, graph)
+            total += found
+            int8 += found if precision[node.name] == "int8" else 0
     return int8 / total if total else 0.0
 
 
-def _macs(node: Any, graph: Graph) -> int:
-    """The multiply-adds of one image; 0 where shapes are not known."""
+def macs(node: Any, graph: Graph) -> int:
+    """The multiply-adds of a Conv, Gemm or MatMul for one image; 0 where shapes are not known."""
     shape = graph.shapes.get(node.output[0], ())
     if node.op_type == "MatMul":
         inner = (graph.shapes.get(node.input[0]) or (0,))[-1] or 0

@@ -82,7 +82,7 @@ def _least_scales(
         channels = graph.weights[weight].shape[placement.weights[weight]]
         least = np.full(channels, MIN_SCALE / given)
         bias = graph.weights.get(node.input[2]) if len(node.input) > 2 else None
-        if bias is not None:
+        if bias is not None and bias.size in (1, channels):
             bias = np.broadcast_to(bias.reshape(-1), channels)
             least = np.maximum(least, np.abs(bias.astype(np.float64)) / (given * _MOST_BIAS))
         found[weight] = np.maximum(least, found.get(weight, least))

@@ -35,7 +35,7 @@ def with_integer_gemms(model: Any) -> Any:
         if node.name in found:
             rewritten.product(node)
         else:
-            rewritten.nodes.append(copy.deepcopy(node))
+            rewritten.nodes.append(node)
     return rewritten.finish()
 
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgereid.export.graph import Graph, attribute
+from edgereid.export.graph import ARITHMETIC, Graph, attribute
+from edgereid.export.macs import macs
 from edgereid.export.placement import place
 from edgereid.export.policy import PlacementPolicy
 
-_LAYERS = ("Conv", "Gemm", "MatMul")
 _PASSES_ON = ("Relu", "Clip")
 
 
@@ -31,7 +31,7 @@ class Unit:
 def units_of(graph: Graph, policy: PlacementPolicy) -> tuple[Unit, ...]:
     """The units of what ``policy`` puts in INT8, in the order of the graph."""
     precision = place(graph, policy).precision
-    layers = [n for n in graph.nodes if n.op_type in _LAYERS and precision[n.name] == "int8"]
+    layers = [n for n in graph.nodes if n.op_type in ARITHMETIC and precision[n.name] == "int8"]
     group = {n.name: n.name for n in layers}  # node -> its group's first node
     for node in layers:
         fed = _feeder(node, graph)
@@ -78,13 +78,6 @@ def _join(group: dict[str, str], first: str, second: str) -> None:
 
 
 def _unit(nodes: Sequence[Any], graph: Graph) -> Unit:
-    macs = 0
-    for node in nodes:
-        pixels = 1
-        for size in graph.shapes.get(node.output[0], ())[2:]:
-            pixels *= size or 1
-        weight = graph.weights.get(node.input[1])
-        macs += 0 if weight is None else pixels * int(weight.size)
     first = nodes[0].name.removesuffix(f"/{nodes[0].op_type}")
     name = first if len(nodes) == 1 else f"{first} +{len(nodes) - 1}"
-    return Unit(name, tuple(n.name for n in nodes), macs)
+    return Unit(name, tuple(n.name for n in nodes), sum(macs(n, graph) for n in nodes))

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgereid.export.graph import Graph, attribute
-
-_KINDS = ("Conv", "Gemm", "MatMul")
+from edgereid.export.graph import ARITHMETIC, Graph, attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ def layers_of(graph: Graph, weights: Collection[str]) -> list[Layer]:
     nodes share is left out: it has more than one input to be fitted to."""
     found = []
     for node in graph.nodes:
-        if node.op_type not in _KINDS or node.input[1] not in weights:
+        if node.op_type not in ARITHMETIC or node.input[1] not in weights:
             continue
         name = node.input[1]
         if len(graph.consumers[name]) > 1 or (
