@@ -150,7 +150,9 @@ class _Reader:
         return next(self._feeds, None)
 
 
-def onnxruntime_rows(setting: Setting, grids: Sequence[str]) -> Iterator[Row]:
+def onnxruntime_rows(
+    setting: Setting, grids: Sequence[str], calibrators: Sequence[str] = ORT_CALIBRATORS
+) -> Iterator[Row]:
     """``quantize_static`` after its own preparation of the model."""
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -158,7 +160,7 @@ def onnxruntime_rows(setting: Setting, grids: Sequence[str]) -> Iterator[Row]:
     prepared = setting.folder / "prepared.onnx"
     quant_pre_process(str(setting.model), str(prepared), skip_symbolic_shape=True)
     name = _input_name(setting.model)
-    for calibrator in ORT_CALIBRATORS:
+    for calibrator in calibrators:
         for grid in grids:
             kind, symmetric = ORT_GRIDS[grid]
             path = setting.folder / f"ort-{calibrator}-{kind}.onnx"

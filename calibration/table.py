@@ -1,13 +1,14 @@
 """The calibration table: for every tensor the ranges that were chosen, and where they came from.
 
 This is all that calibration, or training with quantisation, hands to the one Q/DQ writer. The
-range depends on the grid, so an entry holds one for each grid that a target asked for.
+range depends on the grid, so an entry holds one for each grid that a target asked for. Where other
+thresholds suit a target, it has entries of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from edgereid.errors import InputError, UsageError
 from edgereid.files import dump_json, read_json, write_text
 
 SCHEMA = 1
+SCHEMA_OF_TARGETS = 2  # where targets have entries of their own
 TRAINED = "qat"  # how the methods of ranges begin that training ended with
 
 
@@ -39,10 +41,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationTable:
-    """Tensor name -> entry; ``provenance`` says which images, preprocessing and model gave it."""
+    """Tensor name -> entry; ``provenance`` says which images, preprocessing and model gave it.
+
+    ``targets``: target -> the entries that hold for it instead.
+    """
 
     entries: Mapping[str, Entry]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    targets: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
+
+    def of(self, target: str) -> CalibrationTable:
+        """The table as it holds for one target."""
+        own = self.targets.get(target)
+        return replace(self, entries={**self.entries, **own}, targets={}) if own else self
 
     def entry(self, tensor: str) -> Entry:
         """Raises InputError when the table does not know the tensor."""
@@ -70,26 +81,25 @@ class CalibrationTable:
         return any(entry.method.startswith(TRAINED) for entry in self.entries.values())
 
     def to_json(self) -> dict[str, Any]:
-        tensors = {
-            name: {
-                "count": e.count,
-                "method": e.method,
-                "ranges": {s: [r.low, r.high] for s, r in e.ranges.items()},
-                "seen": [e.low, e.high],
-            }
-            for name, e in self.entries.items()
-        }
-        return {"schema": SCHEMA, "provenance": dict(self.provenance), "tensors": tensors}
+        whole = {"provenance": dict(self.provenance), "tensors": _tensors(self.entries)}
+        if not self.targets:
+            return {"schema": SCHEMA, **whole}
+        targets = {target: _tensors(own) for target, own in self.targets.items()}
+        return {"schema": SCHEMA_OF_TARGETS, **whole, "targets": targets}
 
     @staticmethod
     def from_json(value: Any, source: str = "the calibration table") -> CalibrationTable:
         """Raises InputError on another schema, a missing field or a value that cannot be."""
-        if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-            got = value.get("schema") if isinstance(value, dict) else type(value).__name__
-            raise InputError(f"{source} has schema {got!r}; this edgereid reads {SCHEMA}.")
+        got = value.get("schema") if isinstance(value, dict) else type(value).__name__
+        if got not in (SCHEMA, SCHEMA_OF_TARGETS):
+            raise InputError(
+                f"{source} has schema {got!r}; this edgereid reads {SCHEMA} and "
+                f"{SCHEMA_OF_TARGETS}."
+            )
         try:
-            entries = {str(n): _entry(v) for n, v in value["tensors"].items()}
-            return CalibrationTable(entries, dict(value["provenance"]))
+            own = value["targets"].items() if got == SCHEMA_OF_TARGETS else ()
+            targets = {str(target): _entries(tensors) for target, tensors in own}
+            return CalibrationTable(_entries(value["tensors"]), dict(value["provenance"]), targets)
         except (KeyError, TypeError, ValueError, AttributeError, UsageError) as error:
             raise InputError(f"{source} cannot be read: {error!r}.") from error
 
@@ -100,6 +110,22 @@ class CalibrationTable:
     @staticmethod
     def load(path: Path) -> CalibrationTable:
         return CalibrationTable.from_json(read_json(path), str(path))
+
+
+def _tensors(entries: Mapping[str, Entry]) -> dict[str, Any]:
+    return {
+        name: {
+            "count": e.count,
+            "method": e.method,
+            "ranges": {s: [r.low, r.high] for s, r in e.ranges.items()},
+            "seen": [e.low, e.high],
+        }
+        for name, e in entries.items()
+    }
+
+
+def _entries(tensors: Mapping[str, Any]) -> dict[str, Entry]:
+    return {str(name): _entry(value) for name, value in tensors.items()}
 
 
 def _entry(value: Mapping[str, Any]) -> Entry:

@@ -32,10 +32,12 @@ def quantize(
     policy: PlacementPolicy,
     keep: Collection[str] = (),
     codes: Mapping[str, WeightCodes] | None = None,
+    weights: bool = True,
 ) -> tuple[Any, Placement]:
     """A quantised copy of an onnx.ModelProto, and what was placed where; the nodes named in
     ``keep`` stay float. ``codes`` (initializer -> its integers and scales) are taken as they are;
-    weights without are rounded to the nearest on scales that hold the largest.
+    weights without are rounded to the nearest on scales that hold the largest. ``weights``: False
+    leaves all of them as they are, to see what the ranges alone do.
 
     Raises InputError when the model's operator set is too old, or the table or the codes are not
     of this model.
@@ -47,8 +49,8 @@ def quantize(
         )
     if codes and (unknown := codes.keys() - graph.weights.keys()):
         raise InputError(f"codes were given for {min(unknown)!r}, which is no weight of the model.")
-    placement = place(graph, policy, keep)
-    writer = _Writer(graph, placement.stored)
+    placement, table = place(graph, policy, keep), table.of(policy.target)
+    writer = _Writer(graph, placement.stored if weights else ())
     grids: dict[str, tuple[np.float32, Any]] = {}
     for name, source in (*placement.activations.items(), *placement.carried.items()):
         entry = table.entry(source)
@@ -56,7 +58,7 @@ def quantize(
         scale, zero = scheme.parameters(table.range(source, scheme))
         grids[name] = scale, np.dtype(scheme.dtype).type(zero)
     least = _least_scales(graph, placement, {name: scale for name, (scale, _) in grids.items()})
-    for name, axis in placement.weights.items():
+    for name, axis in placement.weights.items() if weights else ():
         made = _codes(graph, name, axis, codes or {})
         writer.weight(name, raised(made, least[name]) if name in least else made)
     for name in placement.activations:

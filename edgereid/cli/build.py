@@ -155,7 +155,8 @@ def _write_cache(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if not tables:
         raise InputError(f"{bundle.directory} has no calibration table: export it with --int8.")
     header = DEFAULT_HEADER if args.cache_header is None else args.cache_header
-    cache = CalibrationCache.of_table(CalibrationTable.load(bundle.path(tables[0])), header)
+    table = CalibrationTable.load(bundle.path(tables[0])).of("tensorrt")
+    cache = CalibrationCache.of_table(table, header)
     cache.save(args.write_calibration_cache)
     report = {"cache": str(args.write_calibration_cache), "tensors": len(cache.scales)}
     return report, f"{report['cache']}: {header}, {report['tensors']} tensors\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,22 @@ def test_a_table_knows_the_range_for_each_grid_that_was_asked_for() -> None:
         table.range("y", INT8)
 
 
+def test_a_target_has_its_own_ranges_and_shares_the_rest(tmp_path: Path) -> None:
+    own = Entry(-2.0, 2.5, 12, "mse", {"int8": Range(-1.5, 1.5)})
+    table = replace(TABLE, targets={"openvino": {"images": own}})
+    table.save(tmp_path / "t.json")
+    written = json.loads((tmp_path / "t.json").read_bytes())
+    assert written["schema"] == 2
+    assert written["targets"]["openvino"]["images"]["ranges"] == {"int8": [-1.5, 1.5]}
+    assert {**written, "schema": 1, "targets": 0} == {**json.loads(GOLDEN), "targets": 0}
+    loaded = CalibrationTable.load(tmp_path / "t.json")
+    assert loaded == table
+    assert loaded.of("openvino").range("images", INT8) == Range(-1.5, 1.5)
+    assert loaded.of("openvino").range("stem/Relu", UINT8) == Range(0.0, 6.0)
+    assert loaded.of("onnxruntime").range("images", INT8) == Range(-2.0, 2.5)
+    assert loaded.of("openvino").provenance == TABLE.provenance
+
+
 def change(**changes: Any) -> str:
     value = json.loads(GOLDEN)
     value["tensors"]["images"] |= changes
@@ -95,7 +112,10 @@ def change(**changes: Any) -> str:
     [
         ("[]", "schema 'list'"),
         ("{}", "schema None"),
-        ('{"schema": 2}', "schema 2"),
+        ('{"schema": 3}', "schema 3; this edgereid reads 1 and 2"),
+        ('{"schema": 2, "provenance": {}, "tensors": {}}', "cannot be read"),
+        ('{"schema": 2, "provenance": {}, "tensors": {}, "targets": []}', "cannot be read"),
+        ('{"schema": 2, "provenance": {}, "tensors": {}, "targets": {"x": 1}}', "cannot be read"),
         ('{"schema": 1}', "cannot be read"),
         ('{"schema": 1, "provenance": {}, "tensors": []}', "cannot be read"),
         ("{", "not valid JSON"),

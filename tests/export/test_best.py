@@ -1,4 +1,5 @@
-"""The default of the thresholds: the method whose model moves the embedding least."""
+"""The default of the thresholds: for each target the method whose ranges move the embedding
+least, weights left as they are."""
 
 from __future__ import annotations
 
@@ -15,17 +16,19 @@ from edgereid.calibration.auto import CANDIDATES  # noqa: E402
 from edgereid.calibration.thresholds import BEST, Decision  # noqa: E402
 from edgereid.errors import InputError  # noqa: E402
 from edgereid.export.int8 import calibrate  # noqa: E402
-from edgereid.export.policy import ONNXRUNTIME, OPENVINO  # noqa: E402
+from edgereid.export.policy import ONNXRUNTIME, OPENVINO, PlacementPolicy  # noqa: E402
 from edgereid.export.qdq import quantize  # noqa: E402
 from tests.export.conftest import Builder  # noqa: E402
 
+TWO_CHOICES = 5.0  # so loud that the two runtimes' placements want different thresholds
 
-def with_loud_channels() -> Any:
-    """Two of 16 channels are a hundred times as large as the others, and of no use."""
+
+def with_loud_channels(times: float = 100.0) -> Any:
+    """Two of 16 channels are so many times as large as the others, and of no use."""
     b = Builder()
     x = b.op("Relu", "first.relu", b.conv("first", "images", 3, 16, 3))
     weight = onnx.numpy_helper.to_array(b.constants[0]).copy()
-    weight[:2] *= 100
+    weight[:2] *= times
     b.constants[0].CopyFrom(onnx.numpy_helper.from_array(weight, b.constants[0].name))
     x = b.op("Relu", "second.relu", b.conv("second", x, 16, 12))
     index = [c.name for c in b.constants].index("second.weight")
@@ -54,31 +57,68 @@ def features(model: Any, images: np.ndarray) -> np.ndarray:
     return np.concatenate([session.run(None, {"images": i[None]})[0] for i in images])
 
 
-def error(model: Any, images: np.ndarray) -> float:
-    want, got = features(with_loud_channels(), images), features(model, images)
+def with_float_weights(quantised: Any, model: Any) -> Any:
+    """The quantised model with the float weights where it dequantizes integers."""
+    weights = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
+    for node in list(quantised.graph.node):
+        if node.op_type == "DequantizeLinear" and node.input[0].removesuffix("/q") in weights:
+            weight = weights[node.input[0].removesuffix("/q")]
+            quantised.graph.node.remove(node)
+            initializer = onnx.numpy_helper.from_array(weight, node.output[0])
+            quantised.graph.initializer.append(initializer)
+    return quantised
+
+
+def error(model: Any, whole: Any, images: np.ndarray) -> float:
+    want, got = features(whole, images), features(model, images)
     want, got = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (want, got))
     a, b = want - want.mean(axis=0), got - want.mean(axis=0)
     cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     return float(1 - cosine.mean())
 
 
-def test_the_chosen_method_is_the_one_with_the_least_error(path: Path, crops: np.ndarray) -> None:
-    few, policies = crops[:12], (OPENVINO, ONNXRUNTIME)
-    errors = {}
+def errors_of(path: Path, few: np.ndarray, policy: PlacementPolicy) -> dict[str, float]:
+    """Every candidate's, for one target."""
+    whole, found = onnx.load(str(path)), {}
     for name, decision in CANDIDATES.items():
-        table = calibrate(path, [few], policies, decision, {}, 1)
-        models = [quantize(with_loud_channels(), table, p)[0] for p in policies]
-        errors[name] = float(np.mean([error(m, few) for m in models]))
-    best = calibrate(path, [few], policies, Decision(BEST), {"number": 12}, 1)
+        table = calibrate(path, [few], (policy,), decision, {}, 1)
+        rounded = with_float_weights(quantize(whole, table, policy)[0], whole)
+        found[name] = error(rounded, whole, few)
+    return found
+
+
+def test_the_chosen_method_is_the_one_with_the_least_error(path: Path, crops: np.ndarray) -> None:
+    few = crops[:12]
+    errors = errors_of(path, few, OPENVINO)
+    best = calibrate(path, [few], (OPENVINO,), Decision(BEST), {"number": 12}, 1)
     chosen = min(errors, key=lambda name: errors[name])
-    want = calibrate(path, [few], policies, CANDIDATES[chosen], {}, 1)
+    want = calibrate(path, [few], (OPENVINO,), CANDIDATES[chosen], {}, 1)
     assert chosen != "mse"
     assert errors[chosen] < 0.5 * errors["mse"]
     assert best.provenance["number"] == 12
-    assert best.provenance["methods"] == pytest.approx(errors, abs=2e-6)
+    assert best.provenance["methods"] == {"openvino": pytest.approx(errors, abs=2e-6)}
+    assert not best.targets
     for name, entry in best.entries.items():
         assert entry.ranges == want.entries[name].ranges
         assert entry.method == f"best: {chosen}"
+
+
+def test_each_target_gets_the_method_that_suits_it(tmp_path: Path, crops: np.ndarray) -> None:
+    path, few, policies = tmp_path / "model.onnx", crops[:12], (ONNXRUNTIME, OPENVINO)
+    onnx.save(with_loud_channels(TWO_CHOICES), str(path))
+    best = calibrate(path, [few], policies, Decision(BEST), {}, 1)
+    chosen = {}
+    for policy in policies:
+        errors = errors_of(path, few, policy)
+        assert best.provenance["methods"][policy.target] == pytest.approx(errors, abs=2e-6)
+        name = chosen[policy.target] = min(errors, key=lambda name: errors[name])
+        own = best.of(policy.target)
+        assert {entry.method for entry in own.entries.values()} == {f"best: {name}"}
+        alone = calibrate(path, [few], (policy,), CANDIDATES[name], {}, 1)
+        got, want = (quantize(onnx.load(str(path)), t, policy)[0] for t in (best, alone))
+        assert got == want
+    assert len(set(chosen.values())) == 2
+    assert best.targets.keys() == {"openvino"}
 
 
 @pytest.mark.parametrize("copies", [1, 3])
