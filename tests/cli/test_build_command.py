@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from edgereid.calibration.table import CalibrationTable, Entry
 from edgereid.cli.build import plan_after_export
 from edgereid.cli.main import main
 from edgereid.errors import InputError
+from edgereid.export.tensorrt.calibration_cache import CalibrationCache
 from edgereid.images import Preprocessing
 
 onnx = pytest.importorskip("onnx")
@@ -61,6 +63,17 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     write_manifest(directory, Manifest("means", 3, Preprocessing(16, 8), files, targets=()))
     return directory
+
+
+def test_the_calibration_cache_has_the_ranges_of_tensorrt(bundle: Path, tmp_path: Path) -> None:
+    path, cache = bundle / "calibration.json", tmp_path / "cache"
+    table, manifest = CalibrationTable.load(path), Bundle.open(bundle).manifest
+    own = replace(table.entries["images"], ranges={"int8": Range(-1.27, 1.27)})
+    replace(table, targets={"tensorrt": {"images": own}}).save(path)
+    files = (manifest.files[1], describe_file(path, "calibration"))
+    write_manifest(bundle, replace(manifest, files=files))
+    assert main(["build", str(bundle), "--write-calibration-cache", str(cache)]) == 0
+    assert CalibrationCache.load(cache).scales == {"images": pytest.approx(0.01)}
 
 
 def test_the_plan_and_what_it_was_built_for_are_printed(bundle: Path, capsys: Captured) -> None:

@@ -167,8 +167,7 @@ def _deliver(
         content, digest = weights.read_bytes(), sha256(weights)
     require_same(graph, student.weights())
     provenance = {**start.table.provenance, "model": model_digest, "weights": digest}
-    own = start.table.of(policy.target)
-    table = trained_table(own, rounding, options.backend, provenance)
+    table = trained_table(start.table, rounding, options.backend, provenance)
     judge = Judge(crops, _features(distiller.task.teacher, crops), threads)
     before = judge.error(quantize(start.graph.model, start.table, policy)[0])
     features = judge.features(quantize(graph.model, table, policy)[0])
