@@ -92,12 +92,13 @@ def table_of(
     preprocessing: Preprocessing,
     threads: int,
 ) -> CalibrationTable:
-    """The ranges to begin with: those given, or calibrated on the training images.
+    """The ranges to begin with, of the policy's target: those given, or calibrated on the training
+    images.
 
     Raises InputError when those given are of another model.
     """
     if options.calibration is not None:
-        return _given(options.calibration, model)
+        return _given(options.calibration, model).of(policy.target)
     decision = Decision(options.method)
     paths, source = images.calibration, images.source
     return calibrated(model, paths, source, preprocessing, (policy,), decision, threads)

@@ -45,7 +45,7 @@ def roundings(
 ) -> Roundings:
     """What the Q/DQ writer would put where. Raises InputError when the table is of another model or
     target."""
-    table, sources = table.of(policy.target), dict[str, Grid]()
+    sources: dict[str, Grid] = {}
     for source in dict.fromkeys(placement.activations.values()):
         scheme = policy.nonnegative if table.entry(source).nonnegative else policy.signed
         rounding = backend.activation(scheme.qmin, scheme.qmax)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,20 +82,6 @@ def test_every_construct_of_the_placement_rules_is_covered(
     student = GraphNetwork(graph, roundings(placement, table, policy, backend, learned=False))
     wanted = open_session(quantised, 1).run(None, {"images": crops})[0]
     assert cosines(run(student, crops), wanted).min() > 0.9999
-
-
-def test_training_starts_from_the_ranges_of_its_target(backend: Backend) -> None:
-    model = sharing()
-    graph, table = Graph(model), table_of(model)
-    half = Range(-0.5, 0.5)
-    own = {n: replace(e, ranges={"int8": half, "uint8": half}) for n, e in table.entries.items()}
-    both, placement = replace(table, targets={"openvino": own}), place(graph, OPENVINO)
-    first, other = (
-        roundings(placement, t, OPENVINO, backend, learned=False).sources.values()
-        for t in (both, table)
-    )
-    assert {round(grid.range().high, 6) for grid in first} == {0.5}
-    assert 0.5 not in {round(grid.range().high, 6) for grid in other}
 
 
 @pytest.mark.parametrize(("kept", "other"), [("a", "b"), ("b", "a")])

@@ -20,7 +20,7 @@ from edgereid.engines.base import EngineOptions
 from edgereid.engines.open import open_engine
 from edgereid.errors import InputError, MissingRuntimeError, UsageError
 from edgereid.export.int8 import calibrate, load_graph
-from edgereid.export.policy import PlacementPolicy
+from edgereid.export.policy import OPENVINO, PlacementPolicy
 from edgereid.export.torch_onnx import export_onnx, load_network
 from edgereid.files import sha256
 from edgereid.images import load_batch
@@ -102,6 +102,25 @@ def test_half_of_a_coarse_settings_drop_is_recovered(
     result = run_qat(options, everywhere)
     assert result["error_before"] > 0.002  # a drop that is worth recovering
     assert result["error_after"] < 0.5 * result["error_before"]
+
+
+def test_training_starts_from_the_ranges_of_its_target(
+    options: QatOptions, weights: Path, market: Path, tmp_path: Path
+) -> None:
+    path = coarse_table(weights, market, OPENVINO, tmp_path)
+    wide = CalibrationTable.load(path)
+    narrow = {
+        name: replace(e, ranges={s: Range(r.low / 3, r.high / 3) for s, r in e.ranges.items()})
+        for name, e in wide.entries.items()
+    }
+    replace(wide, entries=narrow, targets={"openvino": wide.entries}).save(path)
+    run_qat(replace(options, calibration=path))
+    trained = CalibrationTable.load(options.out / "calibration.json")
+    assert not trained.targets
+    for name, entry in trained.entries.items():
+        for scheme, covered in entry.ranges.items():
+            wanted = wide.range(name, SCHEMES[scheme])
+            assert covered.high == pytest.approx(max(-wanted.low, wanted.high), rel=0.4)
 
 
 def test_an_interrupted_run_resumes_to_the_same_bytes(
