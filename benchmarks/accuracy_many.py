@@ -18,11 +18,8 @@ interval over people; and how far our mAP is above that of NNCF's default, with 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -36,15 +33,13 @@ from tabulate import tabulate
 from edgereid.bench.gate.bootstrap_t import bounds
 from edgereid.bench.gate.pairs import pair
 from edgereid.bench.machine import machine
-from edgereid.bundle import Bundle
-from edgereid.calibration.images import choose_images
 from edgereid.data.layouts import open_dataset
 from edgereid.data.synth.options import DEMO
 from edgereid.data.synth.writer import synthesise
 from edgereid.data.types import DISTRACTOR_PID, ImageRecord, ReidDataset
 from edgereid.engines.open import open_engine
-from edgereid.files import dump_json, sha256, write_text
-from edgereid.images import iter_batches, load_batch
+from edgereid.files import dump_json, write_text
+from edgereid.images import iter_batches
 from edgereid.progress import note
 from edgereid.retrieval import RetrievalResult, evaluate
 from edgereid.retrieval.centred import centred_cosines
@@ -206,22 +201,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    model = args.bundles[0] / "model.onnx"
-    if len({sha256(directory / "model.onnx") for directory in args.bundles}) != 1:
-        sys.exit("the bundles hold different model.onnx: name bundles of one network.")
-    preprocessing = Bundle.open(args.bundles[0]).manifest.preprocessing
-    paths = choose_images(args.data, args.images).paths
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        setting = Setting(
-            Path(shutil.copy(model, folder)),
-            preprocessing,
-            open_dataset(args.data),
-            load_batch(paths, preprocessing),
-            args.threads,
-            folder,
-            0.0,
-        )
+    with Setting.of(args) as setting:
+        model = setting.model
         whole = Row("FP32 (OpenVINO)", open_engine(model, setting.options, "openvino"), False)
         rows = [whole, *our_rows(args.bundles, setting)]
         rows += [] if "nncf" in args.without else [nncf_default(setting)]
@@ -229,7 +210,7 @@ def main() -> None:
             every = onnxruntime_rows(setting, ["u8"], ["MinMax"])
             rows += [row for row in every if row.engine.info.runtime == "onnxruntime"]
         tallies = [Tally() for _ in rows]
-        for group in groups_of(setting.dataset, args.groups, folder):
+        for group in groups_of(setting.dataset, args.groups, setting.folder):
             tally(rows, group, setting, tallies)
         lines = summary(rows, tallies)
     print(table(lines))

@@ -29,9 +29,7 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -57,12 +55,10 @@ from edgereid.bench.latency import LatencyOptions, Runner, measure
 from edgereid.bench.machine import machine, state
 from edgereid.bench.stats import speed_ratio
 from edgereid.bundle import Bundle
-from edgereid.calibration.images import choose_images
-from edgereid.data.layouts import open_dataset
 from edgereid.data.types import ImageRecord
 from edgereid.engines.open import open_engine
-from edgereid.files import dump_json, sha256, write_text
-from edgereid.images import iter_batches, load_batch
+from edgereid.files import dump_json, write_text
+from edgereid.images import iter_batches
 from edgereid.retrieval import evaluate
 from edgereid.retrieval.centred import centred_cosines
 
@@ -199,24 +195,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     first = Bundle.open(args.bundles[0])
-    model = args.bundles[0] / "model.onnx"
-    digests = {sha256(directory / "model.onnx") for directory in args.bundles}
-    if len(digests) != 1:
-        sys.exit("the bundles hold different model.onnx: name bundles of one network.")
-    preprocessing = first.manifest.preprocessing
-    paths = choose_images(args.data, args.images).paths
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        # a copy, as tools have been seen to write over their input
-        setting = Setting(
-            Path(shutil.copy(model, folder)),
-            preprocessing,
-            open_dataset(args.data),
-            load_batch(paths, preprocessing),
-            args.threads,
-            folder,
-            args.max_drop,
-        )
+    with Setting.of(args) as setting:
         rows = [*float_rows(setting), *our_rows(args.bundles, setting)]
         if "nncf" not in args.without:
             rows.append(nncf_default(setting))

@@ -6,8 +6,12 @@ gives a ``Row`` for each engine that came of it.
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgereid.bundle import Bundle
+from edgereid.calibration.images import choose_images
+from edgereid.data.layouts import open_dataset
 from edgereid.data.types import ReidDataset
 from edgereid.engines.base import Engine, EngineOptions
 from edgereid.engines.open import open_engine
+from edgereid.files import sha256
 from edgereid.images import Preprocessing, load_batch
 from edgereid.retrieval import evaluate
 
@@ -70,6 +78,28 @@ class Setting:
     @property
     def options(self) -> EngineOptions:
         return EngineOptions(threads=self.threads)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def of(args: argparse.Namespace) -> Iterator[Setting]:
+        """What a command's ``bundles``, ``data``, ``images`` (of the training split) and
+        ``threads`` say; its folder is gone afterwards. Exits where the bundles are of several
+        networks."""
+        if len({sha256(directory / "model.onnx") for directory in args.bundles}) != 1:
+            sys.exit("the bundles hold different model.onnx: name bundles of one network.")
+        preprocessing = Bundle.open(args.bundles[0]).manifest.preprocessing
+        paths = choose_images(args.data, args.images).paths
+        with tempfile.TemporaryDirectory() as folder:
+            # a copy, as tools have been seen to write over their input
+            yield Setting(
+                Path(shutil.copy(args.bundles[0] / "model.onnx", folder)),
+                preprocessing,
+                open_dataset(args.data),
+                load_batch(paths, preprocessing),
+                args.threads,
+                Path(folder),
+                getattr(args, "max_drop", 0.0),
+            )
 
     def bf16(self) -> EngineOptions:
         return EngineOptions(threads=self.threads, precision="bf16")

@@ -21,6 +21,7 @@ from edgereid.cli.main import main
 from edgereid.engines.open import open_engine
 from edgereid.errors import InputError, UsageError
 from edgereid.export.options import ExportOptions
+from edgereid.export.repair.options import RepairOptions
 from edgereid.images import load_batch
 from edgereid.search import export as searched
 from edgereid.search import final, parts
@@ -59,11 +60,14 @@ def options(model_file: Path, data: Path, out: Path, target: str) -> ExportOptio
 
 @pytest.fixture(scope="module")
 def plain(model_file: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """Exported without a search, for both runtimes."""
+    """Exported without a search, for both runtimes, weights rounded to nearest: learned rounding
+    makes up for the layers before, so that one layer in float may move the embedding more."""
     out = tmp_path_factory.mktemp("plain") / "bundle"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(searched, "run_search", None)
-        return searched.export_bundle(options(model_file, data, out, "auto"))
+        asked = options(model_file, data, out, "auto")
+        nearest = replace(asked, repairs=RepairOptions(rounding="nearest"))
+        return searched.export_bundle(nearest)
 
 
 @pytest.fixture
@@ -87,9 +91,7 @@ def test_engines_of_choices_are_built_timed_and_compared(rig: EngineRig) -> None
     assert all(c.low <= c.value <= c.high and c.ms > 0 for c in costs)
     errors = [rig.agreement(c).error for c in choices]
     assert errors[0] == 0.0
-    # One layer in float may even move the embedding more: those behind it make up for its error.
-    assert errors[2] > 0
-    assert errors[2] not in (errors[1], errors[3])
+    assert errors[1] > errors[2] > 0
     assert errors[1] > errors[3] > 0
     drop = rig.drop(choices[1], 0.05)
     assert drop is not None
